@@ -1,0 +1,26 @@
+"""Measures on maps: torchmetrics with exact sum states, each over a functional twin."""
+
+from measures.classes import CollisionLift, collision_lift
+from measures.displacement import MapDisplacement, map_displacement
+from measures.occupancy import EffectiveUnits, Hits, count_hits, density, effective_units
+from measures.quality import QuantisationError, TopographicError, quantisation_error, topographic_error
+from measures.rates import Rate, success_rate, wilson_interval
+
+__all__ = [
+    "CollisionLift",
+    "EffectiveUnits",
+    "Hits",
+    "MapDisplacement",
+    "QuantisationError",
+    "Rate",
+    "TopographicError",
+    "collision_lift",
+    "count_hits",
+    "density",
+    "effective_units",
+    "map_displacement",
+    "quantisation_error",
+    "success_rate",
+    "topographic_error",
+    "wilson_interval",
+]

@@ -1,0 +1,233 @@
+"""The attack stage: where Foolbox's adversarial images land on the maps, beside noise of the same size.
+
+Accounting: an image counts as robust if it is classified correctly before and after the attack; only images that are
+correct when clean are attacked, and only they enter displacements. The noise control has each example's realised Linf.
+"""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor, nn
+from typing_extensions import override
+
+from callbacks.attack_figures import displacement_figure, robust_accuracy_figure
+from callbacks.attack_ledger import AttackLedger
+from callbacks.foolbox_attacks import AttackName, linf_attack, sign_noise
+from callbacks.run_folder import merge_measures, run_folder, save_figure
+from codes import Extraction
+from lightning_modules import CodeSOM
+from measures import MapDisplacement, Rate
+
+__all__ = ["FoolboxEvaluation"]
+
+STEPS_PER_UNIT = 16  # TensorBoard's step axis counts budgets in sixteenths of 1/255
+
+
+class FoolboxEvaluation(Callback):
+    """Attacks every test image at every budget, and reports accuracy and the displacement of BMUs by depth.
+
+    Leaves adversarial.parquet (the ledger), figures, `measures.json` under "test", and the scalars
+    `test/robust_accuracy/<attack>` and `test/<attack>_displacement/<depth>` (`test/<attack>_control/<depth>` for noise),
+    whose step axis is the budget in sixteenths of 1/255.
+
+    Args:
+        attacks: which attacks run: "fgsm", "pgd".
+        epsilons: Linf budgets in units of 1/255 of the pixel range: 4 allows each value in [0, 1] to move by 4/255.
+        steps: gradient steps of PGD.
+        seed: what random starts and the control's noise depend on, with the sample id.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        attacks: list[AttackName] = ["fgsm", "pgd"],  # noqa: B006 (never mutated; jsonargparse needs a plain list)
+        epsilons: list[float] = [0.0625, 0.25, 1, 2, 4, 8],  # noqa: B006
+        steps: int = 10,
+        seed: int = 0,
+    ) -> None:
+        if not attacks or not epsilons:
+            raise ValueError(f"attack.attacks {attacks} and attack.epsilons {epsilons} must each name at least one")
+        if wrong := [epsilon for epsilon in epsilons if not 0 < epsilon <= 255]:
+            raise ValueError(f"attack.epsilons has {wrong[0]}: budgets are in units of 1/255 and lie in (0, 255]")
+        if steps < 1 or seed < 0:
+            raise ValueError(f"attack.steps is {steps} and attack.seed {seed}: steps must be at least 1, the seed 0")
+        self.attacks = attacks
+        self.epsilons = sorted(set(epsilons))
+        self.steps = steps
+        self.seed = seed
+        self.reports: dict[tuple[str, float], _Report] = {}
+        self._ledger: AttackLedger | None = None
+
+    @override
+    def on_test_start(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
+        backbone = pl_module.extractor.backbone
+        if backbone.num_classes is None:
+            raise ValueError(f"'{backbone.name}' gives no logits, so it cannot be attacked: leave the attack stage out")
+        indices = trainer.datamodule.imagenet_indices if backbone.num_classes == 1000 else None  # type: ignore[attr-defined]
+        self._classes = None if indices is None else torch.tensor(indices, device=pl_module.device)
+        self._clean = Rate().to(pl_module.device)
+        self._check_clean_accuracy(trainer, pl_module)
+        self.reports = {
+            (attack, epsilon): _Report(pl_module).to(pl_module.device)
+            for attack in self.attacks
+            for epsilon in self.epsilons
+        }
+        self._ledger = AttackLedger(run_folder(trainer), pl_module.depths, trainer)
+
+    @override
+    def on_test_batch_end(  # type: ignore[override]
+        self,
+        trainer: pl.Trainer,
+        pl_module: CodeSOM,
+        outputs: Extraction,
+        batch: dict[str, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        assert self._ledger is not None
+        predicted = outputs.logits.argmax(1)
+        reference = self._reference(batch["label"], predicted)
+        right = predicted == reference
+        images, labels, ids = batch["image"][right], reference[right], batch["id"][right]
+        clean = {"id": batch["id"], "label": batch["label"], "reference": reference, "clean_prediction": predicted}
+        before = {depth: winners.bmu for depth, winners in pl_module.winners(outputs).items()}
+        clean |= {f"{depth}_clean": bmu for depth, bmu in before.items()}
+        for (attack, epsilon), report in self.reports.items():
+            found = None
+            if len(ids):
+                found = self._attack(pl_module, images, labels, ids, attack, epsilon)
+                report.update({depth: bmu[right] for depth, bmu in before.items()}, found, labels)
+            report.skip(int((~right).sum()))
+            steps = self.steps if attack == "pgd" else 1
+            settings = {"attack": attack, "epsilon": epsilon / 255, "steps": steps, "seed": self.seed}
+            self._ledger.write(clean, right, found, settings)
+
+    @override
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
+        assert self._ledger is not None
+        self._ledger.close()
+        self._ledger = None
+        results: dict[str, Any] = {"reference": self._reference_name, "clean_accuracy": _interval(self._clean)}
+        results["attacks"] = {attack: {} for attack in self.attacks}
+        for (attack, epsilon), report in self.reports.items():  # on every process: computing is a collective
+            numbers = report.compute(pl_module.depths)
+            results["attacks"][attack][f"{epsilon:g}/255"] = numbers
+            scalars = {f"test/robust_accuracy/{attack}": numbers["robust_accuracy"]["rate"]}
+            for depth in pl_module.depths:
+                scalars[f"test/{attack}_displacement/{depth}"] = numbers["displacement"][depth]
+                scalars[f"test/{attack}_control/{depth}"] = numbers["control_displacement"][depth]
+            for logger in trainer.loggers:
+                logger.log_metrics(scalars, step=round(epsilon * STEPS_PER_UNIT))
+        folder = run_folder(trainer)
+        if trainer.is_global_zero:
+            merge_measures(folder, "test", results)
+            save_figure(folder, "robust_accuracy", robust_accuracy_figure(results))
+            save_figure(folder, "displacement", displacement_figure(results, pl_module.depths))
+
+    @override
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if self._ledger is not None:
+            self._ledger.abandon()
+            self._ledger = None
+
+    def _reference(self, labels: Tensor, predicted: Tensor) -> Tensor:
+        """(B,) the class that counts as right: the label in the backbone's numbering, or its own clean prediction."""
+        return predicted if self._classes is None else self._classes[labels]
+
+    @property
+    def _reference_name(self) -> str:
+        return "the backbone's own clean prediction" if self._classes is None else "ImageNet labels"
+
+    def _check_clean_accuracy(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:
+        """Measure the clean accuracy before anything is attacked, against the figure that the catalog expects."""
+        backbone = pl_module.extractor.backbone
+        for batch in trainer.test_dataloaders:  # type: ignore[union-attr]
+            predicted = backbone(batch["image"].to(pl_module.device)).argmax(1)
+            self._clean.update(predicted == self._reference(batch["label"].to(pl_module.device), predicted))
+        measured = _interval(self._clean)
+        if self._classes is None:
+            rank_zero_info(
+                "clean accuracy: not defined, since the data's classes are not the backbone's; what counts as right is "
+                "the backbone's own clean prediction"
+            )
+            return
+        text = f"clean accuracy {measured['rate']:.1%} (95 % interval {measured['low']:.1%} to {measured['high']:.1%})"
+        expected = backbone.expected_accuracy
+        if expected is not None and measured["high"] < expected:
+            rank_zero_warn(
+                f"{text} is below the {expected:.1%} that '{backbone.name}' is known for: check labels, resizing and "
+                "normalisation before believing any attack"
+            )
+        else:
+            rank_zero_info(text + (f", expected about {expected:.1%}" if expected is not None else ""))
+
+    def _attack(
+        self, module: CodeSOM, images: Tensor, labels: Tensor, ids: Tensor, name: AttackName, epsilon: float
+    ) -> dict[str, Tensor]:
+        """Attack, then send the adversarial and the control images through backbone and maps in one separate pass."""
+        backbone = module.extractor.backbone
+        adversarial = linf_attack(
+            backbone, images, labels, ids, name=name, epsilon=epsilon / 255, steps=self.steps, seed=self.seed
+        )
+        difference = (adversarial - images).flatten(1)
+        control = sign_noise(images, difference.abs().amax(1), ids, self.seed)
+        noise = (control - images).flatten(1)
+        found = {
+            "linf": difference.abs().amax(1),
+            "l2": difference.norm(dim=1),
+            "control_linf": noise.abs().amax(1),
+            "control_l2": noise.norm(dim=1),
+        }
+        for kind, pictures in (("adversarial", adversarial), ("control", control)):
+            extraction = module.extractor(pictures)
+            found[f"{kind}_prediction"] = extraction.logits.argmax(1)
+            found |= {f"{depth}_{kind}": winners.bmu for depth, winners in module.winners(extraction).items()}
+        return found
+
+
+class _Report(nn.Module):
+    """What one attack at one budget did, as sums over all processes."""
+
+    def __init__(self, module: CodeSOM) -> None:
+        super().__init__()
+        lattice = module.maps[0].lattice
+        shape = (lattice.rows, lattice.cols, lattice.topology)
+        self.robust = Rate()  # of all images
+        self.success = Rate()  # of the attacked ones
+        self.control_success = Rate()
+        self.displacement = nn.ModuleList(MapDisplacement(*shape) for _ in module.depths)
+        self.control = nn.ModuleList(MapDisplacement(*shape) for _ in module.depths)
+
+    def update(self, clean_bmus: dict[str, Tensor], found: dict[str, Tensor], labels: Tensor) -> None:
+        """Count attacked images."""
+        survived = found["adversarial_prediction"] == labels
+        self.robust.update(survived)
+        self.success.update(~survived)
+        self.control_success.update(found["control_prediction"] != labels)
+        for index, (depth, before) in enumerate(clean_bmus.items()):
+            self.displacement[index].update(before, found[f"{depth}_adversarial"])
+            self.control[index].update(before, found[f"{depth}_control"])
+
+    def skip(self, wrong: int) -> None:
+        """Count images that were wrong when clean: not robust, never attacked."""
+        self.robust.update(torch.zeros(wrong, dtype=torch.bool, device=self.robust.device))
+
+    def compute(self, depths: tuple[str, ...]) -> dict[str, Any]:
+        """Return the numbers. A collective."""
+        return {
+            "robust_accuracy": _interval(self.robust),
+            "attack_success": _interval(self.success),
+            "control_success": _interval(self.control_success),
+            "displacement": {d: float(m.compute()) for d, m in zip(depths, self.displacement, strict=True)},
+            "control_displacement": {d: float(m.compute()) for d, m in zip(depths, self.control, strict=True)},
+        }
+
+
+def _interval(rate: Rate) -> dict[str, float]:
+    """The rate with its Wilson interval, as plain numbers. A collective."""
+    return {name: value.item() for name, value in rate.compute().items()}

@@ -1,0 +1,55 @@
+"""Draws the maps: images in TensorBoard while fitting and after, figures with axes in the run's folder."""
+
+import numpy as np
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from typing_extensions import override
+
+from callbacks.map_drawing import class_strip, density_image, maps_figure, occupied_classes, region_image, strip_figure
+from callbacks.run_folder import run_folder, save_figure
+from lightning_modules import CodeSOM
+
+__all__ = ["MapPictures"]
+
+PICTURES = 9  # TensorBoard shows 10 pictures a tag: 9 while fitting and the analysis after it
+
+
+class MapPictures(Callback):
+    """After a validation, draws for each depth where images land on its map.
+
+    TensorBoard: `validate/density/<depth>`, `validate/regions/<depth>` (most frequent class) and
+    `validate/bmus_by_class/<depth>` (the first 8 classes that have images, side by side). The analysis also leaves
+    figures/maps and figures/bmus_by_class, as png and pdf.
+    """
+
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
+        analysis = trainer.state.fn == "validate"
+        folder = run_folder(trainer)
+        if not trainer.is_global_zero or not (analysis or self._due(trainer)):
+            return
+        hits = {
+            depth: pl_module.hits[depth].cpu().numpy().reshape(-1, som.lattice.rows, som.lattice.cols)
+            for depth, som in zip(pl_module.depths, pl_module.maps, strict=True)
+        }
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                for depth, each in hits.items():
+                    self._log_images(logger, depth, each, trainer.global_step)
+        if analysis:
+            save_figure(folder, "maps", maps_figure(hits))
+            save_figure(folder, "bmus_by_class", strip_figure(hits, pl_module.classes))
+
+    @staticmethod
+    def _due(trainer: pl.Trainer) -> bool:
+        every = -(-(trainer.max_epochs or 1) // PICTURES)
+        return not trainer.sanity_checking and trainer.current_epoch % every == 0
+
+    @staticmethod
+    def _log_images(logger: TensorBoardLogger, depth: str, hits: np.ndarray, step: int) -> None:
+        add = logger.experiment.add_image
+        add(f"validate/density/{depth}", density_image(hits.sum(0)), step, dataformats="HWC")
+        add(f"validate/regions/{depth}", region_image(hits), step, dataformats="HWC")
+        if shown := occupied_classes(hits):
+            add(f"validate/bmus_by_class/{depth}", class_strip(hits[shown]), step, dataformats="HWC")

@@ -1,0 +1,119 @@
+"""Writes what a run found to disk: the maps, the BMU of every image, the measures.
+
+maps.safetensors holds, for each depth, `<depth>/prototypes` (K, D) float32 and, where codes are standardised,
+`<depth>/mean` and `<depth>/std` (D,) float64, with the lattice in its metadata. bmus.parquet holds one row an image and
+depth: id, label, split, depth, row, col, distance. Both are readable without this project.
+"""
+
+from typing import Any
+
+import pyarrow as pa
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from safetensors.torch import save_file
+from torch import Tensor
+from typing_extensions import override
+
+from callbacks.run_folder import atomic, merge_measures, run_folder
+from callbacks.sharded_parquet import ShardedParquet
+from lightning_modules import CodeSOM
+
+__all__ = ["RunWriter"]
+
+BMU_SCHEMA = pa.schema(
+    {
+        "id": pa.int64(),
+        "label": pa.int64(),
+        "split": pa.string(),
+        "depth": pa.string(),
+        "row": pa.int32(),
+        "col": pa.int32(),
+        "distance": pa.float32(),
+    }
+)
+
+
+class RunWriter(Callback):
+    """Leaves maps.safetensors after a fit, and bmus.parquet and measures.json after an analysis (`validate`)."""
+
+    def __init__(self) -> None:
+        self._bmus: ShardedParquet | None = None
+
+    @override
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
+        folder = run_folder(trainer)
+        if trainer.is_global_zero:
+            with atomic(folder / "maps.safetensors") as part:
+                save_file(_maps(pl_module), part, _description(pl_module))
+
+    @override
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._bmus = ShardedParquet(run_folder(trainer) / "bmus.parquet", BMU_SCHEMA, ["depth", "id"], trainer)
+
+    @override
+    def on_validation_batch_end(  # type: ignore[override]
+        self,
+        trainer: pl.Trainer,
+        pl_module: CodeSOM,
+        outputs: dict[str, Any],
+        batch: dict[str, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if self._bmus is None:
+            return
+        for (depth, winners), som in zip(outputs.items(), pl_module.maps, strict=True):
+            row, col = som.lattice.coordinates(winners.bmu).unbind(-1)
+            self._bmus.write(
+                {
+                    "id": batch["id"].cpu().numpy(),
+                    "label": batch["label"].cpu().numpy(),
+                    "split": "val",
+                    "depth": depth,
+                    "row": row.int().cpu().numpy(),
+                    "col": col.int().cpu().numpy(),
+                    "distance": winners.distance.float().cpu().numpy(),
+                }
+            )
+
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
+        if self._bmus is None:
+            return
+        self._bmus.close()
+        self._bmus = None
+        folder = run_folder(trainer)
+        if trainer.is_global_zero:
+            merge_measures(folder, "validate", pl_module.results)
+
+    @override
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if self._bmus is not None:
+            self._bmus.abandon()
+            self._bmus = None
+
+
+def _maps(module: CodeSOM) -> dict[str, Tensor]:
+    tensors = {}
+    for depth, som in zip(module.depths, module.maps, strict=True):
+        tensors[f"{depth}/prototypes"] = som.prototypes.detach().cpu().contiguous()
+        if som.standardiser is not None:
+            tensors[f"{depth}/mean"] = som.standardiser.mean.cpu()
+            tensors[f"{depth}/std"] = som.standardiser.standard_deviation.cpu()
+    return tensors
+
+
+def _description(module: CodeSOM) -> dict[str, str]:
+    lattice = module.maps[0].lattice
+    backbone = module.extractor.backbone
+    return {
+        "rows": str(lattice.rows),
+        "cols": str(lattice.cols),
+        "topology": lattice.topology,
+        "unit": "row * cols + col",
+        "depths": ",".join(module.depths),
+        "statistics": ",".join(module.extractor.statistics),
+        "backbone": backbone.name,
+        "backbone_digest": backbone.digest,
+    }

@@ -1,0 +1,122 @@
+"""Images (B, 3, H, W) in [0, 1] to the vector codes (B, D) of every depth, in one pass of a frozen backbone."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from codes.backbones import Backbone, check_images
+from codes.summaries import STATISTICS, Statistic, code_width
+from codes.taps import Taps, TapSpec, name_taps, output_shapes, resolve_taps
+
+
+class Extraction(NamedTuple):
+    """What one pass gives.
+
+    Args:
+        codes: Depth to codes, (B, D) float32.
+        logits: (B, classes), or None for a backbone without a classifier.
+        dead: Depth to the number of channels without a center of mass, (B,) int64.
+    """
+
+    codes: dict[str, Tensor]
+    logits: Tensor | None
+    dead: dict[str, Tensor]
+
+
+class CodeExtractor(nn.Module):
+    """A frozen backbone with taps.
+
+    Gradients reach the pixels; wrap the call in ``torch.no_grad()`` where they are not wanted. Hooks sit on the
+    backbone only during a forward. On construction, a single image is forwarded to learn the dimensions.
+
+    Args:
+        backbone: The frozen backbone.
+        taps: Depth to dotted module name, or a list of dotted names; None for the backbone's own.
+        statistics: The statistics that make up the codes, in this order.
+        image_size: Side in pixels of the image that is forwarded on construction; None for the backbone's crop.
+
+    Attributes:
+        depths: Names of the depths, in the order of the taps.
+        dimensions: Depth to number of code dimensions D.
+        channels: Depth to number of channels C.
+
+    Raises:
+        ValueError: If there are no taps, or a layer is unknown or cannot be summarised.
+
+    Example:
+        >>> from codes.backbones import load_backbone
+        >>> extractor = CodeExtractor(load_backbone("resnet18", weights="none"), {"CL1": "layer1"}, image_size=64)
+        >>> extractor.dimensions
+        {'CL1': 320}
+        >>> extractor(torch.rand(2, 3, 64, 64)).codes["CL1"].shape
+        torch.Size([2, 320])
+    """
+
+    depths: tuple[str, ...]
+    dimensions: dict[str, int]
+    channels: dict[str, int]
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        taps: TapSpec | None = None,
+        statistics: Sequence[Statistic] = STATISTICS,
+        image_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.statistics = tuple(statistics)
+        width = code_width(1, self.statistics)
+        side = image_size or backbone.preprocessing.crop
+        probe = backbone.mean.new_zeros(1, 3, side, side)
+        chosen = taps if taps is not None else backbone.taps
+        if chosen is None:
+            raise ValueError(_without_taps(backbone, probe))
+        self.taps = name_taps(chosen)
+        self.depths = tuple(self.taps)
+        resolve_taps(backbone.model, self.taps, backbone.name)
+        with torch.no_grad():
+            codes = self(probe).codes
+        self.dimensions = {depth: code.shape[1] for depth, code in codes.items()}
+        self.channels = {depth: size // width for depth, size in self.dimensions.items()}
+
+    def forward(self, images: Tensor) -> Extraction:
+        """Extract the codes of a batch.
+
+        Args:
+            images: (B, 3, H, W), floating point, in [0, 1], not normalised.
+
+        Returns:
+            Codes and dead channels of every depth, and the logits.
+
+        Raises:
+            ValueError: If the images have another shape or type, or a tapped layer never runs, runs more than once, or
+                gives no feature map.
+        """
+        check_images(images)
+        backbone = self.backbone
+        height, width = images.shape[-2:]
+        taps = Taps(
+            backbone.model,
+            self.taps,
+            (height, width),
+            self.statistics,
+            backbone.prefix_tokens,
+            backbone.layout,
+            backbone.name,
+        )
+        with taps:
+            output = backbone(images)
+        return Extraction(taps.codes, output if backbone.num_classes is not None else None, taps.dead)
+
+
+@torch.no_grad()
+def _without_taps(backbone: Backbone, probe: Tensor) -> str:
+    shapes = output_shapes(backbone.model, lambda: backbone(probe))
+    listed = ", ".join(f"{layer} {shape}" for layer, shape in shapes.items())
+    return (
+        f"backbone {backbone.name!r} has no default taps; name the layers to tap, e.g. "
+        f"{{'CL1': {next(iter(shapes), '')!r}}}. Some, with the shapes they give for one image: {listed}"
+    )

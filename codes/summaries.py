@@ -1,0 +1,150 @@
+"""Feature maps (B, C, H, W) to vector codes (B, D): four statistics of every channel.
+
+A vector code describes each channel by its maximum, its mean, its standard deviation and its center of mass, after
+Lee and Vijayan, arXiv 2205.10952, Fig. 1. The paper does not say how signed maps or dead channels are treated; the
+rules below are this project's. Legend: B batch, C channels, D code dimensions.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Statistic = Literal["max", "mean", "std", "com"]
+
+STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+
+# Below the smallest normal number the reciprocal of a channel's mass overflows, and its gradient with it.
+_LEAST_MASS = torch.finfo(torch.float32).tiny
+
+
+def summarise(maps: Tensor, statistics: Sequence[Statistic] = STATISTICS) -> tuple[Tensor, Tensor]:
+    """Summarise every channel of a batch of feature maps.
+
+    The code lists one statistic for all channels, then the next, in the order given: ``[max | mean | std | row | col]``
+    by default. Mean and standard deviation are taken over all positions (population standard deviation). The center of
+    mass (``"com"``) is weighted by the non-negative part of the map, in coordinates from -1 (first row or column) to 1
+    (last); an axis of a single position lies at 0. A channel without a positive part has no center of mass: it is put
+    at (0, 0) and counted. Everything is computed in float32, and the gradient is finite for every finite map, constant
+    and dead channels included (it is 0 where the statistic has no derivative).
+
+    Args:
+        maps: Feature maps, (B, C, H, W), in any floating type and memory format.
+        statistics: The statistics that make up the code, in this order.
+
+    Returns:
+        The codes, (B, D) float32, and the number of channels without a center of mass, (B,) int64 (0 when ``"com"`` is
+        not selected).
+
+    Raises:
+        ValueError: If ``maps`` is not 4-D, or ``statistics`` is empty or holds an unknown or repeated name.
+
+    Example:
+        >>> maps = torch.tensor([[[[0.0, 0.0, 4.0], [0.0, 0.0, 0.0]]]])  # all mass in the upper right corner
+        >>> code, dead = summarise(maps, ("max", "com"))
+        >>> code.tolist(), dead.tolist()
+        ([[4.0, -1.0, 1.0]], [0])
+    """
+    check_statistics(statistics)
+    if maps.ndim != 4:
+        raise ValueError(f"maps must be (batch, channels, height, width), got shape {tuple(maps.shape)}")
+    maps = maps.float()
+    blocks: dict[str, Tensor] = {}
+    dead = torch.zeros(maps.shape[0], dtype=torch.int64, device=maps.device)
+    if "max" in statistics:
+        blocks["max"] = maps.amax(dim=(2, 3))
+    if "std" in statistics:
+        variance, blocks["mean"] = torch.var_mean(maps, dim=(2, 3), correction=0)
+        blocks["std"] = _safe_sqrt(variance)
+    elif "mean" in statistics:
+        blocks["mean"] = maps.mean(dim=(2, 3))
+    if "com" in statistics:
+        blocks["row"], blocks["col"], dead = _center_of_mass(maps)
+    return torch.cat([blocks[name] for name in _block_names(statistics)], dim=1), dead
+
+
+def code_width(channels: int, statistics: Sequence[Statistic] = STATISTICS) -> int:
+    """Give the number of code dimensions D of a layer with ``channels`` channels.
+
+    Example:
+        >>> code_width(64)
+        320
+    """
+    check_statistics(statistics)
+    return channels * len(_block_names(statistics))
+
+
+def statistic_slices(channels: int, statistics: Sequence[Statistic] = STATISTICS) -> dict[str, slice]:
+    """Say which code dimensions hold which statistic.
+
+    Args:
+        channels: Number of channels C of the layer.
+        statistics: The statistics that make up the code, in this order.
+
+    Returns:
+        A slice of the D dimensions for each of ``max``, ``mean``, ``std``, ``row`` and ``col`` that the code holds.
+
+    Raises:
+        ValueError: If ``statistics`` is empty or holds an unknown or repeated name.
+
+    Example:
+        >>> statistic_slices(64, ("mean", "com"))
+        {'mean': slice(0, 64, None), 'row': slice(64, 128, None), 'col': slice(128, 192, None)}
+    """
+    check_statistics(statistics)
+    names = _block_names(statistics)
+    return {name: slice(i * channels, (i + 1) * channels) for i, name in enumerate(names)}
+
+
+def check_statistics(statistics: Sequence[Statistic]) -> None:
+    """Refuse a list of statistics that is empty or holds an unknown or repeated name.
+
+    Raises:
+        ValueError: If it is; the message names the offender.
+    """
+    allowed = f"choose from {', '.join(STATISTICS)}, each at most once"
+    if isinstance(statistics, str):
+        raise ValueError(f"statistics must be a list of names, got the string {statistics!r}; write ({statistics!r},)")
+    if not statistics:
+        raise ValueError(f"statistics is empty; {allowed}")
+    for name in statistics:
+        if name not in STATISTICS:
+            raise ValueError(f"statistic {name!r} is unknown; {allowed}")
+        if list(statistics).count(name) > 1:
+            raise ValueError(f"statistic {name!r} is given more than once in {list(statistics)}; {allowed}")
+
+
+def _block_names(statistics: Sequence[Statistic]) -> list[str]:
+    names: list[str] = []
+    for name in statistics:
+        names += ["row", "col"] if name == "com" else [name]
+    return names
+
+
+def _safe_sqrt(variance: Tensor) -> Tensor:
+    # The derivative of sqrt at 0 is infinite, and infinity times the inner 0 is NaN: both branches of the outer
+    # `where` must have finite gradients, hence the inner one.
+    positive = variance > 0
+    return torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0)
+
+
+def _center_of_mass(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Row and column of the center of mass, (B, C) each, and the number of channels without one, (B,)."""
+    positive = maps.relu()
+    rows = positive.sum(dim=3)  # (B, C, H)
+    cols = positive.sum(dim=2)  # (B, C, W)
+    mass = rows.sum(dim=2)
+    alive = mass >= _LEAST_MASS
+    divisor = torch.where(alive, mass, 1.0)
+    # An elementwise product, not a matmul: autocast and TF32 would round a matmul's inputs.
+    row = (rows * _axis(rows)).sum(dim=2) / divisor
+    col = (cols * _axis(cols)).sum(dim=2) / divisor
+    return torch.where(alive, row, 0.0), torch.where(alive, col, 0.0), (~alive).sum(dim=1)
+
+
+def _axis(marginal: Tensor) -> Tensor:
+    size = marginal.shape[2]
+    if size == 1:  # linspace would put a single position at -1
+        return marginal.new_zeros(1)
+    return torch.linspace(-1.0, 1.0, size, dtype=marginal.dtype, device=marginal.device)

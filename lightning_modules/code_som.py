@@ -1,0 +1,275 @@
+"""CodeSOM: one frozen backbone, one self-organizing map a depth, all depths trained in one pass.
+
+Images (B, 3, H, W) become vector codes (B, D) at each of L depths; each depth's map finds the best matching unit (BMU) of
+every code, and the summed energy of the maps is the loss. Plain SGD on it is Kohonen's rule (see som/energy.py).
+"""
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, MetricCollection
+from typing_extensions import override
+
+from codes import STATISTICS, CodeExtractor, Extraction, Statistic, load_backbone
+from measures import CollisionLift, EffectiveUnits, Hits, QuantisationError, TopographicError
+from som import (
+    InitialMethod,
+    Schedule,
+    ScheduleKind,
+    SelfOrganizingMap,
+    Topology,
+    Winners,
+    gaussian,
+    neighbourhood_weights,
+    stability,
+)
+
+__all__ = ["CodeSOM"]
+
+POOL = 512  # codes that maps start from, or one a unit where that is more
+
+
+class CodeSOM(pl.LightningModule):
+    """Self-organizing maps of a frozen network's vector codes.
+
+    Args:
+        backbone: a catalog name (resnet18, resnet50, vgg19, densenet121, efficientnet_lite0), `torchvision/NAME`,
+            `timm/NAME`, or an import path `package.module:factory`.
+        weights: "default" (the library's own), "none" (random, seeded), or the path of a local checkpoint.
+        taps: where codes are taken: {depth: dotted module name} or a list of dotted names; null takes the catalog's.
+        statistics: what a vector code holds of each channel, in this order: max, mean, std, com (center of mass).
+        standardise: whether each dimension of a code is brought to zero mean and unit variance, by running statistics.
+        rows: rows of each map's lattice.
+        cols: columns of each map's lattice.
+        topology: "torus" or "plane".
+        init: how prototypes start: "sample" (codes of the training set) or "random" (normal, with the codes' moments).
+        sigma: width of the neighbourhood in lattice steps, at the first and the last sample.
+        alpha: learning rate of the maps, at the first and the last sample; below 2 it is always stable.
+        schedule: how sigma and alpha move in between: "linear", "exponential" or "cosine".
+        seed: what random weights and the start of the maps depend on.
+
+    Attributes:
+        depths: names of the depths, L of them.
+        maps: the maps, in the order of `depths`.
+        extractor: images -> codes and logits.
+        classes: class names of the data, in label order; known after `setup`.
+        results: {quantity: {depth: value}} of the last whole validation.
+        hits: {depth: (classes, K) int64}, BMU counts by class of the last whole validation.
+
+    Raises:
+        ValueError: if a value is out of its range, or a layer, backbone or weights cannot be used.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "efficientnet_lite0",
+        weights: str = "default",
+        taps: dict[str, str] | list[str] | None = None,
+        statistics: list[Statistic] = list(STATISTICS),  # noqa: B006 (never mutated; jsonargparse needs a plain list)
+        standardise: bool = True,
+        rows: int = 12,
+        cols: int = 16,
+        topology: Topology = "torus",
+        init: InitialMethod = "sample",
+        sigma: tuple[float, float] = (6.0, 0.7),
+        alpha: tuple[float, float] = (1.0, 1.0),
+        schedule: ScheduleKind = "exponential",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, (start, end) in (("sigma", sigma), ("alpha", alpha)):
+            if not (0 < start < math.inf and 0 < end < math.inf):
+                raise ValueError(f"{name} is [{start}, {end}]: both ends must be above 0")
+        self.save_hyperparameters()
+        self.init = init
+        self.seed = seed
+        self.sigma = Schedule(*sigma, schedule)
+        self.alpha = Schedule(*alpha, schedule)
+        self.extractor = CodeExtractor(load_backbone(backbone, weights, seed), taps, statistics)
+        self.depths = self.extractor.depths
+        self.maps = nn.ModuleList(
+            SelfOrganizingMap(rows, cols, self.extractor.dimensions[depth], topology=topology, standardise=standardise)
+            for depth in self.depths
+        )
+        self.samples_seen = 0  # over all processes; a plain number, so that no step waits for the device
+        self.classes: list[str] = []
+        self.measures = nn.ModuleList()
+        self.results: dict[str, dict[str, float]] = {}
+        self.hits: dict[str, Tensor] = {}
+
+    @override
+    def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            raise ValueError("CodeSOM learns the classes from a data module: pass datamodule=ImageData(...) to the Trainer")
+        self.classes = data.classes
+        lattice = self.maps[0].lattice
+        shape = (lattice.rows, lattice.cols, lattice.topology)
+        collection = MetricCollection(
+            {
+                "quantisation_error": QuantisationError(),
+                "topographic_error": TopographicError(*shape),
+                "effective_units": EffectiveUnits(lattice.units, len(self.classes)),
+                "collision_lift": CollisionLift(lattice.units, len(self.classes)),
+                "hits": Hits(lattice.units, len(self.classes)),
+                "dead_channels": MeanMetric(),
+            }
+        )
+        self.measures = nn.ModuleList(collection.clone() for _ in self.depths).to(self.device)
+
+    @override
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        # One named group a depth; alpha(progress) replaces the rate at every step.
+        groups = [
+            {"params": [som.prototypes], "name": depth} for depth, som in zip(self.depths, self.maps, strict=True)
+        ]
+        return torch.optim.SGD(groups, lr=self.alpha(0.0))
+
+    @override
+    def forward(self, images: Tensor) -> dict[str, Winners]:
+        """Find the BMUs of images (B, 3, H, W) in [0, 1], by depth."""
+        return self.winners(self.extractor(images))
+
+    def winners(self, extraction: Extraction) -> dict[str, Winners]:
+        """Find the BMUs of codes that were extracted before, by depth."""
+        return {depth: som(extraction.codes[depth]) for depth, som in zip(self.depths, self.maps, strict=True)}
+
+    @override
+    def on_fit_start(self) -> None:
+        if not all(som.initialised for som in self.maps):
+            self._initialise_maps()
+
+    @override
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        rate = self.alpha(self._progress(len(batch["id"])))
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+
+    @override
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        with torch.no_grad():  # the walk is differentiable; training the maps needs no gradient of it
+            extraction = self.extractor(batch["image"])
+        local = len(batch["id"])
+        sigma = self.sigma(self._progress(local))
+        energies = []
+        for depth, som in zip(self.depths, self.maps, strict=True):
+            self._update_statistics(som, extraction.codes[depth])
+            energy, winners = som.energy(extraction.codes[depth], sigma)
+            self._check_stability(depth, som, winners, sigma)
+            energies.append(energy)
+            self.log(f"fit/energy/{depth}", energy, sync_dist=True)
+        self.log("fit/sigma", sigma)
+        self.log("fit/alpha", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.samples_seen += local * self.trainer.world_size
+        return torch.stack(energies).sum()
+
+    @override
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Winners]:
+        extraction = self.extractor(batch["image"])
+        found = self.winners(extraction)
+        for depth, measures in zip(self.depths, self.measures, strict=True):
+            winners = found[depth]
+            measures.update(
+                bmu=winners.bmu,
+                second=winners.second,
+                distance=winners.distance,
+                label=batch["label"],
+                value=extraction.dead[depth].float(),
+            )
+        return found
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        self.results = {}
+        for depth, measures in zip(self.depths, self.measures, strict=True):
+            for quantity, value in measures.compute().items():
+                if quantity == "hits":
+                    self.hits[depth] = value
+                    continue
+                self.log(f"validate/{quantity}/{depth}", value.float(), sync_dist=True)
+                self.results.setdefault(quantity, {})[depth] = float(value)
+            measures.reset()
+
+    @override
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> Extraction:
+        """Extract the clean images' codes and logits, for the callbacks that attack them."""
+        return self.extractor(batch["image"])
+
+    @override
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Extract codes: {depth: (B, D)}."""
+        return self.extractor(batch["image"]).codes
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # The frozen backbone is named by the hyperparameters; its digest stands in for half a gigabyte of weights.
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith("extractor.")}
+        checkpoint["backbone_digest"] = self.extractor.backbone.digest
+        checkpoint["samples_seen"] = self.samples_seen
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        backbone = self.extractor.backbone
+        if checkpoint["backbone_digest"] != backbone.digest:
+            raise ValueError(
+                f"the checkpoint's maps were fit on codes of another network: the weights of '{backbone.name}' here have "
+                f"digest {backbone.digest[:12]}, the checkpoint expects {checkpoint['backbone_digest'][:12]}; "
+                "give the same backbone, weights and seed"
+            )
+        self.samples_seen = checkpoint["samples_seen"]
+        own = self.state_dict()
+        checkpoint["state_dict"] |= {name: value for name, value in own.items() if name.startswith("extractor.")}
+
+    def _progress(self, local: int) -> float:
+        """Share of the training that lies behind, by samples seen over all processes."""
+        epochs, batches = self.trainer.max_epochs, self.trainer.num_training_batches
+        if not epochs or epochs < 0:
+            raise ValueError(f"trainer.max_epochs is {epochs}: the schedules of sigma and alpha need a positive number")
+        return self.samples_seen / (epochs * batches * local * self.trainer.world_size)
+
+    @torch.no_grad()
+    def _initialise_maps(self) -> None:
+        """Start every map from the codes of the first training batches, the same ones whatever the processes."""
+        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        needed = max(POOL, self.maps[0].lattice.units)
+        pools: dict[str, list[Tensor]] = {depth: [] for depth in self.depths}
+        count = 0
+        for batch in loader:
+            codes = self.extractor(batch["image"].to(self.device)).codes
+            for depth, som in zip(self.depths, self.maps, strict=True):
+                if som.standardiser is not None:
+                    som.standardiser.update(codes[depth])
+                pools[depth].append(self.all_gather(codes[depth]).flatten(0, -2))
+            count += len(pools[self.depths[0]][-1])
+            if count >= needed:
+                break
+        rank_zero_info(f"maps start from the codes of {count} training images")
+        for index, (depth, som) in enumerate(zip(self.depths, self.maps, strict=True)):
+            generator = torch.Generator().manual_seed(self.seed + index)
+            som.initialise(torch.cat(pools[depth]), self.init, generator)
+
+    def _update_statistics(self, som: SelfOrganizingMap, codes: Tensor) -> None:
+        """Count every sample of the first epoch once: those that the maps started from were counted there."""
+        if som.standardiser is not None and self.current_epoch == 0 and som.standardiser.count <= self.samples_seen:
+            som.standardiser.update(codes)
+
+    def _check_stability(self, depth: str, som: SelfOrganizingMap, winners: Winners, sigma: float) -> None:
+        """Stop a learning rate that diverges; below 1 none can, since a neighbourhood's mean is at most 1."""
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        if rate < 1:
+            return
+        weights = neighbourhood_weights(gaussian(som.lattice, sigma, winners.bmu.device), winners.bmu)
+        mean = self.trainer.strategy.reduce(weights.mean(0, keepdim=True), reduce_op="mean")
+        number = float(stability(mean, rate))
+        if number >= 2:
+            raise ValueError(
+                f"alpha {rate:g} diverges on {depth} at sigma {sigma:.3g}: alpha times the largest mean neighbourhood is "
+                f"{number:.3g} and must stay below 2; set model.alpha to at most {1.9 * rate / number:.2g}"
+            )
+        if number > 1.001:
+            rank_zero_warn(f"alpha {rate:g} overshoots on {depth} (stability number {number:.3g} > 1): lower model.alpha")

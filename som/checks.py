@@ -1,0 +1,48 @@
+"""Refusals of codes that would poison a map: the wrong shape, or values that are not finite."""
+
+import torch
+from torch import Tensor
+
+
+def check_shape(codes: Tensor, dimensions: int) -> None:
+    """Refuse codes that are not (N, D).
+
+    Args:
+        codes: anything that should be (N, D).
+        dimensions: D.
+
+    Raises:
+        ValueError: naming the shape, or both dimensions.
+    """
+    if codes.ndim != 2:
+        raise ValueError(f"codes must be (samples, dimensions); got shape {tuple(codes.shape)}")
+    if codes.shape[1] != dimensions:
+        raise ValueError(
+            f"codes have {codes.shape[1]} dimensions but the map was made for {dimensions}; make it with "
+            f"dimensions={codes.shape[1]}"
+        )
+
+
+def check_finite(codes: Tensor) -> None:
+    """Refuse codes with a NaN or an infinity; one reduction, and one wait for the device.
+
+    Args:
+        codes: (N, D).
+
+    Raises:
+        ValueError: naming the first such row.
+
+    Example:
+        >>> check_finite(torch.tensor([[0.0], [float("nan")]]))
+        Traceback (most recent call last):
+        ...
+        ValueError: codes must be finite; row 1 of 2 holds NaN or infinity (1 in all): check its input and the backbone
+    """
+    finite = torch.isfinite(codes)
+    if finite.all():
+        return
+    rows = (~finite).flatten(1).any(1).nonzero().flatten()
+    raise ValueError(
+        f"codes must be finite; row {int(rows[0])} of {len(codes)} holds NaN or infinity ({len(rows)} in all): check "
+        "its input and the backbone"
+    )

@@ -1,0 +1,23 @@
+import pytest
+import torch
+
+from som import check_finite, check_shape
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")])
+def test_the_first_bad_row_is_named(poison):
+    codes = torch.zeros(5, 3)
+    codes[2, 1] = codes[4, 0] = codes[4, 1] = poison
+    with pytest.raises(ValueError, match=r"row 2 of 5 holds NaN or infinity \(2 in all\)"):
+        check_finite(codes)
+
+
+def test_large_codes_pass():
+    check_finite(torch.full((4, 3), 3e38))
+
+
+def test_shapes_are_named():
+    with pytest.raises(ValueError, match=r"got shape \(2, 3, 4\)"):
+        check_shape(torch.zeros(2, 3, 4), 4)
+    with pytest.raises(ValueError, match=r"codes have 3 dimensions but the map was made for 5"):
+        check_shape(torch.zeros(2, 3), 5)

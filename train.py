@@ -1,0 +1,125 @@
+"""The one entry point: `python train.py --config configs/quickstart.yaml` fits the maps, analyses and attacks.
+
+Stages: fit -> analyse (`validate`) -> attack (`test`); `predict` extracts the vector codes. Each also runs alone:
+`python train.py {fit,validate,test,predict} --config X --ckpt_path Y`.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from jsonargparse import Namespace
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_only
+from typing_extensions import override
+
+from callbacks import ChartLayout, CodeWriter, FoolboxEvaluation, MapPictures, RunWriter
+from callbacks.report import closing_table
+from callbacks.run_folder import read_measures, run_folder
+from datamodules import ImageData
+from lightning_modules import CodeSOM
+
+__all__ = ["SomscopeCLI", "main"]
+
+Stage = Literal["analyse", "attack"]
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
+DESCRIPTION = """Self-organizing maps of a frozen network's internal codes.
+
+Without a subcommand, `fit` runs, then the --stages that follow it. Subcommands: fit, validate (analyse), test (attack),
+predict (extract codes); each has the options below and takes --ckpt_path."""
+
+
+class SomscopeCLI(LightningCLI):
+    """LightningCLI with `fit` as its default, stages after it, and checkpoints that never override a setting silently."""
+
+    @override
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--stages",
+            type=list[Stage],
+            default=["analyse", "attack"],
+            help="What follows a fit, in this order: 'analyse' and 'attack', or [] for nothing.",
+        )
+        parser.add_lightning_class_args(FoolboxEvaluation, "attack")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        # A quantisation error falls as sigma shrinks, so no epoch is "best": the last one is kept.
+        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.save_top_k": 0})
+        for section in ("model", "data", "attack"):
+            parser.link_arguments("seed_everything", f"{section}.seed", compute_fn=int)
+
+    def after_fit(self) -> None:
+        """Run the stages that follow a fit."""
+        for stage in self.config.fit.stages:
+            run = self.trainer.validate if stage == "analyse" else self.trainer.test
+            run(self.model, datamodule=self.datamodule, verbose=False)
+
+    @override
+    def _parse_ckpt_path(self) -> None:
+        """Refuse a checkpoint whose settings differ, where the stock CLI would silently take the checkpoint's."""
+        settings = self.config[self.config.subcommand] if self.config.get("subcommand") else Namespace()
+        if not (path := settings.get("ckpt_path")):
+            return
+        saved = torch.load(path, weights_only=True, map_location="cpu").get("hyper_parameters", {})
+        given = settings.model.as_dict()
+        differ = [key for key in given if key in saved and _plain(saved[key]) != _plain(given[key])]
+        if differ:
+            lines = "; ".join(f"model.{key} is {given[key]} here, {saved[key]} in the checkpoint" for key in differ)
+            raise ValueError(f"the settings do not fit --ckpt_path '{path}': {lines}. Give the checkpoint's values")
+
+
+def main(args: Sequence[str] | None = None) -> SomscopeCLI:
+    """Run the command line in this process.
+
+    Args:
+        args: the arguments; None takes the process's own.
+
+    Returns:
+        The finished command line, with its `trainer`, `model` and `datamodule`.
+    """
+    if args is None:
+        # Written back, because the processes that DDP starts execute sys.argv again.
+        sys.argv[1:] = args = _with_subcommand(sys.argv[1:])
+    cli = SomscopeCLI(
+        CodeSOM,
+        ImageData,
+        args=_with_subcommand(args),
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        save_config_kwargs={"overwrite": True},
+        parser_kwargs={command: {"description": DESCRIPTION} for command in SUBCOMMANDS},
+        trainer_defaults={
+            "max_epochs": 10,
+            "log_every_n_steps": 10,
+            "logger": {
+                "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
+                "init_args": {"save_dir": "runs", "name": "somscope", "default_hp_metric": False},
+            },
+            "callbacks": [ChartLayout(), MapPictures(), RunWriter(), CodeWriter()],
+        },
+    )
+    _print_closing(cli)
+    return cli
+
+
+def _with_subcommand(args: Sequence[str]) -> list[str]:
+    """Put `fit` in front where no subcommand stands."""
+    return list(args) if args and args[0] in SUBCOMMANDS else ["fit", *args]
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists: YAML knows no other, checkpoints do."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _print_closing(cli: SomscopeCLI) -> None:
+    folder = run_folder(cli.trainer)  # a collective
+    if rank_zero_only.rank == 0:
+        table = closing_table(read_measures(folder))
+        print(f"\n{table}\n" if table else "")
+        print(f"the run's folder: {folder}\nlook at it with: tensorboard --logdir {folder.parent.parent}")
+
+
+if __name__ == "__main__":
+    main()
