@@ -4,7 +4,10 @@ Stages: fit -> analyse (`validate`) -> attack (`test`); `predict` extracts the v
 `python train.py {fit,validate,test,predict} --config X --ckpt_path Y`.
 """
 
+import ctypes
+import platform
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -12,7 +15,7 @@ import torch
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
 from callbacks import ChartLayout, CodeWriter, FoolboxEvaluation, MapPictures, RunWriter
@@ -28,11 +31,11 @@ SUBCOMMANDS = ("fit", "validate", "test", "predict")
 DESCRIPTION = """Self-organizing maps of a frozen network's internal codes.
 
 Without a subcommand, `fit` runs, then the --stages that follow it. Subcommands: fit, validate (analyse), test (attack),
-predict (extract codes); each has the options below and takes --ckpt_path."""
+predict (extract codes); each has the options below and takes --ckpt_path. --debug shows tracebacks."""
 
 
 class SomscopeCLI(LightningCLI):
-    """LightningCLI with `fit` as its default, stages after it, and checkpoints that never override a setting silently."""
+    """LightningCLI with `fit` as its default and stages after it; a checkpoint never overrides a setting silently."""
 
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -80,11 +83,13 @@ def main(args: Sequence[str] | None = None) -> SomscopeCLI:
     """
     if args is None:
         # Written back, because the processes that DDP starts execute sys.argv again.
-        sys.argv[1:] = args = _with_subcommand(sys.argv[1:])
+        sys.argv[1:] = _with_subcommand(sys.argv[1:])
+    _silence_dependencies()
+    _keep_freed_memory()
     cli = SomscopeCLI(
         CodeSOM,
         ImageData,
-        args=_with_subcommand(args),
+        args=None if args is None else _with_subcommand(args),
         seed_everything_default=0,
         auto_configure_optimizers=False,
         save_config_kwargs={"overwrite": True},
@@ -108,6 +113,27 @@ def _with_subcommand(args: Sequence[str]) -> list[str]:
     return list(args) if args and args[0] in SUBCOMMANDS else ["fit", *args]
 
 
+def _silence_dependencies() -> None:
+    """Leave out warnings of dependencies that a user can do nothing about."""
+    # Lightning 2.6 uses a class that torch deprecates.
+    warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
+    # The backbone is meant to stay in eval mode.
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
+    # A process without images, or a run in which nothing was attacked: the numbers say so themselves.
+    warnings.filterwarnings("ignore", "The ``compute`` method of metric .* was called before the ``update`` method")
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep the large buffers that each layer frees, instead of paying for their pages again at every layer.
+
+    On 2 CPU cores this made the embedded backbone 1.4 times faster; other C libraries are left alone.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+            libc.mallopt(option, 2**30)
+
+
 def _plain(value: Any) -> Any:
     """Tuples as lists: YAML knows no other, checkpoints do."""
     return list(value) if isinstance(value, tuple) else value
@@ -115,11 +141,25 @@ def _plain(value: Any) -> Any:
 
 def _print_closing(cli: SomscopeCLI) -> None:
     folder = run_folder(cli.trainer)  # a collective
-    if rank_zero_only.rank == 0:
+    if cli.trainer.is_global_zero:
         table = closing_table(read_measures(folder))
         print(f"\n{table}\n" if table else "")
-        print(f"the run's folder: {folder}\nlook at it with: tensorboard --logdir {folder.parent.parent}")
+        print(f"the run's folder: {folder}")
+
+
+def _run() -> int:
+    """Run as a command: a user's mistake is told in one line, with exit code 1; `--debug` shows where it arose."""
+    debug = "--debug" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--debug"]
+    try:
+        main()
+    except (ValueError, OSError, MisconfigurationException) as error:
+        if debug:
+            raise
+        print(f"train.py: error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(_run())

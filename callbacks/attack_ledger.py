@@ -1,9 +1,10 @@
 """The attack ledger, adversarial.parquet: one row a sample, attack and budget, attacked or not.
 
-Columns: id, label (the data's), reference (the class that counts as right, as the backbone numbers them), attack, epsilon
-(pixel units), attacked (false: wrong when clean; then the attack's columns are null), clean_prediction,
+Columns: id, label (the data's), reference (the class that counts as right, as the backbone numbers them), attack,
+epsilon (pixel units), attacked (false: wrong when clean; then the attack's columns are null), clean_prediction,
 adversarial_prediction, control_prediction, linf, l2 and control_linf, control_l2 (realised norms, pixel units), steps,
-seed, and for each depth the BMUs `<depth>_clean`, `<depth>_adversarial`, `<depth>_control` as unit numbers row * cols + col.
+seed, and for each depth the BMUs `<depth>_clean`, `<depth>_adversarial`, `<depth>_control`, as unit numbers
+row * cols + col.
 """
 
 from pathlib import Path
@@ -51,13 +52,15 @@ class AttackLedger:
         keys = ["attack", "epsilon", "id"]
         self._file = ShardedParquet(folder / "adversarial.parquet", pa.schema(fields), keys, trainer)
 
-    def write(self, clean: dict[str, Any], attacked: Tensor, found: dict[str, Any] | None, settings: dict[str, Any]) -> None:
+    def write(
+        self, clean: dict[str, Any], attacked: Tensor, found: dict[str, Any] | None, settings: dict[str, Any]
+    ) -> None:
         """Add the rows of one batch under one attack and budget.
 
         Args:
             clean: columns known of every image of the batch: (B,) tensors by column name.
             attacked: (B,) bool.
-            found: columns known of the attacked images only, (attacked,) tensors by column name; None if there are none.
+            found: columns known of the attacked images only, by column name; None if no image was attacked.
             settings: attack, epsilon, steps and seed.
         """
         mask = attacked.cpu().numpy()

@@ -1,7 +1,7 @@
 """Foolbox inside Lightning, wrapped thinly: adversarial images within a Linf budget, and their matched noise control.
 
 Images are (B, 3, H, W) float32 in [0, 1] and budgets are in those pixel units. Foolbox has no seed argument; all
-randomness here derives from (seed, sample id), so that an example does not depend on its batch, its order or its process.
+randomness here derives from (seed, sample id), so that an example does not depend on its batch, order or process.
 """
 
 import warnings
@@ -25,7 +25,15 @@ START, CONTROL = 0, 1  # independent streams of noise
 
 
 def linf_attack(
-    backbone: nn.Module, images: Tensor, labels: Tensor, ids: Tensor, *, name: AttackName, epsilon: float, steps: int, seed: int
+    backbone: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    ids: Tensor,
+    *,
+    name: AttackName,
+    epsilon: float,
+    steps: int,
+    seed: int,
 ) -> Tensor:
     """Search untargeted adversarial examples around images that the backbone classifies correctly.
 
@@ -48,7 +56,9 @@ def linf_attack(
         RuntimeError: if a part of the backbone is in training mode.
     """
     if training := [part for part, module in backbone.named_modules() if module.training]:
-        raise RuntimeError(f"'{training[0] or 'the backbone'}' is in training mode: attacks need all of it in eval mode")
+        raise RuntimeError(
+            f"'{training[0] or 'the backbone'}' is in training mode: attacks need all of it in eval mode"
+        )
     attack: foolbox.Attack
     match name:
         case "fgsm":

@@ -10,7 +10,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
+from tqdm import tqdm
 from typing_extensions import override
 
 from callbacks.attack_figures import displacement_figure, robust_accuracy_figure
@@ -30,8 +31,8 @@ class FoolboxEvaluation(Callback):
     """Attacks every test image at every budget, and reports accuracy and the displacement of BMUs by depth.
 
     Leaves adversarial.parquet (the ledger), figures, `measures.json` under "test", and the scalars
-    `test/robust_accuracy/<attack>` and `test/<attack>_displacement/<depth>` (`test/<attack>_control/<depth>` for noise),
-    whose step axis is the budget in sixteenths of 1/255.
+    `test/robust_accuracy/<attack>`, `test/<attack>_displacement/<depth>` and, for noise of the same size,
+    `test/<attack>_control/<depth>`, whose step axis is the budget in sixteenths of 1/255.
 
     Args:
         attacks: which attacks run: "fgsm", "pgd".
@@ -60,7 +61,7 @@ class FoolboxEvaluation(Callback):
         self.epsilons = sorted(set(epsilons))
         self.steps = steps
         self.seed = seed
-        self.reports: dict[tuple[str, float], _Report] = {}
+        self.reports: dict[tuple[AttackName, float], _Report] = {}
         self._ledger: AttackLedger | None = None
 
     @override
@@ -72,12 +73,10 @@ class FoolboxEvaluation(Callback):
         self._classes = None if indices is None else torch.tensor(indices, device=pl_module.device)
         self._clean = Rate().to(pl_module.device)
         self._check_clean_accuracy(trainer, pl_module)
-        self.reports = {
-            (attack, epsilon): _Report(pl_module).to(pl_module.device)
-            for attack in self.attacks
-            for epsilon in self.epsilons
-        }
+        self.reports = {(attack, epsilon): _Report(pl_module) for attack in self.attacks for epsilon in self.epsilons}
         self._ledger = AttackLedger(run_folder(trainer), pl_module.depths, trainer)
+        images = len(trainer.test_dataloaders.sampler) * len(self.reports)  # type: ignore[union-attr]
+        self._bar = tqdm(desc="attacking", total=images, unit="img", disable=not trainer.is_global_zero)
 
     @override
     def on_test_batch_end(  # type: ignore[override]
@@ -90,6 +89,7 @@ class FoolboxEvaluation(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         assert self._ledger is not None
+        assert outputs.logits is not None
         predicted = outputs.logits.argmax(1)
         reference = self._reference(batch["label"], predicted)
         right = predicted == reference
@@ -102,20 +102,23 @@ class FoolboxEvaluation(Callback):
             if len(ids):
                 found = self._attack(pl_module, images, labels, ids, attack, epsilon)
                 report.update({depth: bmu[right] for depth, bmu in before.items()}, found, labels)
-            report.skip(int((~right).sum()))
+            report.skip(batch["id"][~right])
             steps = self.steps if attack == "pgd" else 1
             settings = {"attack": attack, "epsilon": epsilon / 255, "steps": steps, "seed": self.seed}
             self._ledger.write(clean, right, found, settings)
+            self._bar.set_postfix_str(f"{attack} at {epsilon:g}/255")
+            self._bar.update(len(right))
 
     @override
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         assert self._ledger is not None
         self._ledger.close()
         self._ledger = None
+        self._bar.close()
         results: dict[str, Any] = {"reference": self._reference_name, "clean_accuracy": _interval(self._clean)}
         results["attacks"] = {attack: {} for attack in self.attacks}
         for (attack, epsilon), report in self.reports.items():  # on every process: computing is a collective
-            numbers = report.compute(pl_module.depths)
+            numbers = report.compute()
             results["attacks"][attack][f"{epsilon:g}/255"] = numbers
             scalars = {f"test/robust_accuracy/{attack}": numbers["robust_accuracy"]["rate"]}
             for depth in pl_module.depths:
@@ -146,7 +149,7 @@ class FoolboxEvaluation(Callback):
     def _check_clean_accuracy(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:
         """Measure the clean accuracy before anything is attacked, against the figure that the catalog expects."""
         backbone = pl_module.extractor.backbone
-        for batch in trainer.test_dataloaders:  # type: ignore[union-attr]
+        for batch in trainer.datamodule.test_dataloader():  # type: ignore[attr-defined]
             predicted = backbone(batch["image"].to(pl_module.device)).argmax(1)
             self._clean.update(predicted == self._reference(batch["label"].to(pl_module.device), predicted))
         measured = _interval(self._clean)
@@ -190,18 +193,21 @@ class FoolboxEvaluation(Callback):
         return found
 
 
-class _Report(nn.Module):
+class _Report:
     """What one attack at one budget did, as sums over all processes."""
 
     def __init__(self, module: CodeSOM) -> None:
-        super().__init__()
-        lattice = module.maps[0].lattice
-        shape = (lattice.rows, lattice.cols, lattice.topology)
-        self.robust = Rate()  # of all images
-        self.success = Rate()  # of the attacked ones
-        self.control_success = Rate()
-        self.displacement = nn.ModuleList(MapDisplacement(*shape) for _ in module.depths)
-        self.control = nn.ModuleList(MapDisplacement(*shape) for _ in module.depths)
+        lattice = module.lattice
+        self.robust = Rate().to(module.device)  # of all images
+        self.success = Rate().to(module.device)  # of the attacked ones
+        self.control_success = Rate().to(module.device)
+        self.displacement, self.control = (
+            {
+                depth: MapDisplacement(lattice.rows, lattice.cols, lattice.topology).to(module.device)
+                for depth in module.depths
+            }
+            for _ in range(2)
+        )
 
     def update(self, clean_bmus: dict[str, Tensor], found: dict[str, Tensor], labels: Tensor) -> None:
         """Count attacked images."""
@@ -209,22 +215,22 @@ class _Report(nn.Module):
         self.robust.update(survived)
         self.success.update(~survived)
         self.control_success.update(found["control_prediction"] != labels)
-        for index, (depth, before) in enumerate(clean_bmus.items()):
-            self.displacement[index].update(before, found[f"{depth}_adversarial"])
-            self.control[index].update(before, found[f"{depth}_control"])
+        for depth, before in clean_bmus.items():
+            self.displacement[depth].update(before, found[f"{depth}_adversarial"])
+            self.control[depth].update(before, found[f"{depth}_control"])
 
-    def skip(self, wrong: int) -> None:
-        """Count images that were wrong when clean: not robust, never attacked."""
-        self.robust.update(torch.zeros(wrong, dtype=torch.bool, device=self.robust.device))
+    def skip(self, wrong: Tensor) -> None:
+        """Count images that were wrong when clean, (wrong,): not robust, never attacked."""
+        self.robust.update(torch.zeros_like(wrong, dtype=torch.bool))
 
-    def compute(self, depths: tuple[str, ...]) -> dict[str, Any]:
+    def compute(self) -> dict[str, Any]:
         """Return the numbers. A collective."""
         return {
             "robust_accuracy": _interval(self.robust),
             "attack_success": _interval(self.success),
             "control_success": _interval(self.control_success),
-            "displacement": {d: float(m.compute()) for d, m in zip(depths, self.displacement, strict=True)},
-            "control_displacement": {d: float(m.compute()) for d, m in zip(depths, self.control, strict=True)},
+            "displacement": {depth: float(metric.compute()) for depth, metric in self.displacement.items()},
+            "control_displacement": {depth: float(metric.compute()) for depth, metric in self.control.items()},
         }
 
 

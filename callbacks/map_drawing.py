@@ -107,8 +107,8 @@ def strip_figure(hits: dict[str, np.ndarray], classes: Sequence[str]) -> Figure:
         for axes, label in zip(row, shown, strict=False):
             axes.imshow(each[label], cmap=DENSITY, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
-            if row is panels[0]:
-                axes.set_title(f"{_short(classes[label])}\nn = {each[label].sum()}", fontsize=9)
+    for axes, label in zip(panels[0], shown, strict=False):
+        axes.set_title(f"{_short(classes[label])}\nn = {each[label].sum()}", fontsize=9)
     figure.suptitle("BMUs by class, each panel up to its own largest count")
     return figure
 

@@ -29,9 +29,10 @@ class MapPictures(Callback):
         folder = run_folder(trainer)
         if not trainer.is_global_zero or not (analysis or self._due(trainer)):
             return
+        lattice = pl_module.lattice
         hits = {
-            depth: pl_module.hits[depth].cpu().numpy().reshape(-1, som.lattice.rows, som.lattice.cols)
-            for depth, som in zip(pl_module.depths, pl_module.maps, strict=True)
+            depth: table.cpu().numpy().reshape(-1, lattice.rows, lattice.cols)
+            for depth, table in pl_module.hits.items()
         }
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

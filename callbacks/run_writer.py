@@ -63,8 +63,8 @@ class RunWriter(Callback):
     ) -> None:
         if self._bmus is None:
             return
-        for (depth, winners), som in zip(outputs.items(), pl_module.maps, strict=True):
-            row, col = som.lattice.coordinates(winners.bmu).unbind(-1)
+        for depth, winners in outputs.items():
+            row, col = pl_module.lattice.coordinates(winners.bmu).unbind(-1)
             self._bmus.write(
                 {
                     "id": batch["id"].cpu().numpy(),
@@ -96,7 +96,7 @@ class RunWriter(Callback):
 
 def _maps(module: CodeSOM) -> dict[str, Tensor]:
     tensors = {}
-    for depth, som in zip(module.depths, module.maps, strict=True):
+    for depth, som in module.maps.items():
         tensors[f"{depth}/prototypes"] = som.prototypes.detach().cpu().contiguous()
         if som.standardiser is not None:
             tensors[f"{depth}/mean"] = som.standardiser.mean.cpu()
@@ -105,7 +105,7 @@ def _maps(module: CodeSOM) -> dict[str, Tensor]:
 
 
 def _description(module: CodeSOM) -> dict[str, str]:
-    lattice = module.maps[0].lattice
+    lattice = module.lattice
     backbone = module.extractor.backbone
     return {
         "rows": str(lattice.rows),

@@ -44,7 +44,9 @@ class ShardedParquet:
 
     def write(self, columns: dict[str, Any]) -> None:
         """Add rows: one array, list or scalar a column; scalars are repeated."""
-        length = next(len(value) for value in columns.values() if hasattr(value, "__len__") and not isinstance(value, str))
+        length = next(
+            len(value) for value in columns.values() if hasattr(value, "__len__") and not isinstance(value, str)
+        )
         full = {
             name: [value] * length if isinstance(value, str) or not hasattr(value, "__len__") else value
             for name, value in columns.items()

@@ -28,5 +28,5 @@ def embedded_photographs() -> tuple[list[ImageFile], list[int]]:
         raise FileNotFoundError(f"no embedded photographs in '{folder}': install foolbox 3.3.4, or set data.root")
     indices = [int(path.stem.split("_")[-1]) for path in paths]
     classes = sorted(set(indices))
-    files = [ImageFile(number, path, classes.index(index)) for number, (path, index) in enumerate(zip(paths, indices))]
-    return files, classes
+    labels = [classes.index(index) for index in indices]
+    return [ImageFile(number, *sample) for number, sample in enumerate(zip(paths, labels, strict=True))], classes

@@ -82,8 +82,9 @@ def read_rgb(path: Path) -> Image.Image:
         OSError: if the file is missing, no image, or truncated.
     """
     try:
-        with Image.open(path) as image:
-            image.load()
+        with Image.open(path) as file:
+            file.load()
+            image: Image.Image = file
             if image.mode.startswith("I"):  # 16-bit grey-scale: PIL would clip it at 255 instead of scaling
                 image = image.convert("I").point(lambda value: value / 256).convert("L")
             if "transparency" in image.info:  # a palette with alpha has to pass through RGBA

@@ -1,7 +1,7 @@
 """The data module: images in [0, 1] with label and stable sample id, from a folder tree or the embedded photographs."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
@@ -161,7 +161,7 @@ class ImageData(pl.LightningDataModule):
     def _world(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
-    def _workers(self) -> dict[str, bool | int]:
+    def _workers(self) -> dict[str, Any]:
         return {
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,

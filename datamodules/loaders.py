@@ -13,7 +13,8 @@ __all__ = ["ResumableLoader"]
 class ResumableLoader(DataLoader):
     """A DataLoader over a `ShuffleSampler` with the `state_dict` protocol that Lightning checkpoints.
 
-    After `load_state_dict` the next iteration goes on behind the last consumed batch of its epoch; later ones are whole.
+    After `load_state_dict` the next iteration goes on behind the last consumed batch of its epoch; later ones are
+    whole.
     """
 
     sampler: ShuffleSampler

@@ -1,11 +1,12 @@
 """CodeSOM: one frozen backbone, one self-organizing map a depth, all depths trained in one pass.
 
-Images (B, 3, H, W) become vector codes (B, D) at each of L depths; each depth's map finds the best matching unit (BMU) of
-every code, and the summed energy of the maps is the loss. Plain SGD on it is Kohonen's rule (see som/energy.py).
+Images (B, 3, H, W) become vector codes (B, D) at each of L depths; each depth's map finds the best matching unit (BMU)
+of every code, and the summed energy of the maps is the loss. Plain SGD on it is Kohonen's rule (see som/energy.py).
 """
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -18,6 +19,7 @@ from codes import STATISTICS, CodeExtractor, Extraction, Statistic, load_backbon
 from measures import CollisionLift, EffectiveUnits, Hits, QuantisationError, TopographicError
 from som import (
     InitialMethod,
+    Lattice,
     Schedule,
     ScheduleKind,
     SelfOrganizingMap,
@@ -54,7 +56,7 @@ class CodeSOM(pl.LightningModule):
 
     Attributes:
         depths: names of the depths, L of them.
-        maps: the maps, in the order of `depths`.
+        lattice: the lattice of every map.
         extractor: images -> codes and logits.
         classes: class names of the data, in label order; known after `setup`.
         results: {quantity: {depth: value}} of the last whole validation.
@@ -91,42 +93,53 @@ class CodeSOM(pl.LightningModule):
         self.alpha = Schedule(*alpha, schedule)
         self.extractor = CodeExtractor(load_backbone(backbone, weights, seed), taps, statistics)
         self.depths = self.extractor.depths
-        self.maps = nn.ModuleList(
+        self.lattice = Lattice(rows, cols, topology)
+        self._maps = nn.ModuleList(
             SelfOrganizingMap(rows, cols, self.extractor.dimensions[depth], topology=topology, standardise=standardise)
             for depth in self.depths
         )
         self.samples_seen = 0  # over all processes; a plain number, so that no step waits for the device
         self.classes: list[str] = []
-        self.measures = nn.ModuleList()
+        self._measures = nn.ModuleList()
         self.results: dict[str, dict[str, float]] = {}
         self.hits: dict[str, Tensor] = {}
+
+    @property
+    def maps(self) -> dict[str, SelfOrganizingMap]:
+        """The maps by depth."""
+        # A list holds them, since the keys of a ModuleDict may have no dots, and depths are dotted names.
+        return dict(zip(self.depths, cast(Iterable[SelfOrganizingMap], self._maps), strict=True))
+
+    @property
+    def measures(self) -> dict[str, MetricCollection]:
+        """The running measures of the validation images, by depth."""
+        return dict(zip(self.depths, cast(Iterable[MetricCollection], self._measures), strict=True))
 
     @override
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
-            raise ValueError("CodeSOM learns the classes from a data module: pass datamodule=ImageData(...) to the Trainer")
+            raise ValueError(
+                "CodeSOM learns the classes from a data module: pass datamodule=ImageData(...) to the Trainer"
+            )
         self.classes = data.classes
-        lattice = self.maps[0].lattice
-        shape = (lattice.rows, lattice.cols, lattice.topology)
+        lattice = self.lattice
         collection = MetricCollection(
             {
                 "quantisation_error": QuantisationError(),
-                "topographic_error": TopographicError(*shape),
+                "topographic_error": TopographicError(lattice.rows, lattice.cols, lattice.topology),
                 "effective_units": EffectiveUnits(lattice.units, len(self.classes)),
                 "collision_lift": CollisionLift(lattice.units, len(self.classes)),
                 "hits": Hits(lattice.units, len(self.classes)),
                 "dead_channels": MeanMetric(),
             }
         )
-        self.measures = nn.ModuleList(collection.clone() for _ in self.depths).to(self.device)
+        self._measures = nn.ModuleList(collection.clone() for _ in self.depths).to(self.device)
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # One named group a depth; alpha(progress) replaces the rate at every step.
-        groups = [
-            {"params": [som.prototypes], "name": depth} for depth, som in zip(self.depths, self.maps, strict=True)
-        ]
+        groups = [{"params": [som.prototypes], "name": depth} for depth, som in self.maps.items()]
         return torch.optim.SGD(groups, lr=self.alpha(0.0))
 
     @override
@@ -136,11 +149,11 @@ class CodeSOM(pl.LightningModule):
 
     def winners(self, extraction: Extraction) -> dict[str, Winners]:
         """Find the BMUs of codes that were extracted before, by depth."""
-        return {depth: som(extraction.codes[depth]) for depth, som in zip(self.depths, self.maps, strict=True)}
+        return {depth: som(extraction.codes[depth]) for depth, som in self.maps.items()}
 
     @override
     def on_fit_start(self) -> None:
-        if not all(som.initialised for som in self.maps):
+        if not all(som.initialised for som in self.maps.values()):
             self._initialise_maps()
 
     @override
@@ -156,7 +169,7 @@ class CodeSOM(pl.LightningModule):
         local = len(batch["id"])
         sigma = self.sigma(self._progress(local))
         energies = []
-        for depth, som in zip(self.depths, self.maps, strict=True):
+        for depth, som in self.maps.items():
             self._update_statistics(som, extraction.codes[depth])
             energy, winners = som.energy(extraction.codes[depth], sigma)
             self._check_stability(depth, som, winners, sigma)
@@ -171,7 +184,7 @@ class CodeSOM(pl.LightningModule):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Winners]:
         extraction = self.extractor(batch["image"])
         found = self.winners(extraction)
-        for depth, measures in zip(self.depths, self.measures, strict=True):
+        for depth, measures in self.measures.items():
             winners = found[depth]
             measures.update(
                 bmu=winners.bmu,
@@ -185,7 +198,7 @@ class CodeSOM(pl.LightningModule):
     @override
     def on_validation_epoch_end(self) -> None:
         self.results = {}
-        for depth, measures in zip(self.depths, self.measures, strict=True):
+        for depth, measures in self.measures.items():
             for quantity, value in measures.compute().items():
                 if quantity == "hits":
                     self.hits[depth] = value
@@ -195,7 +208,7 @@ class CodeSOM(pl.LightningModule):
             measures.reset()
 
     @override
-    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> Extraction:
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> Extraction:  # type: ignore[override]
         """Extract the clean images' codes and logits, for the callbacks that attack them."""
         return self.extractor(batch["image"])
 
@@ -217,8 +230,8 @@ class CodeSOM(pl.LightningModule):
         backbone = self.extractor.backbone
         if checkpoint["backbone_digest"] != backbone.digest:
             raise ValueError(
-                f"the checkpoint's maps were fit on codes of another network: the weights of '{backbone.name}' here have "
-                f"digest {backbone.digest[:12]}, the checkpoint expects {checkpoint['backbone_digest'][:12]}; "
+                f"the checkpoint's maps were fit on codes of another network: the weights of '{backbone.name}' here "
+                f"have digest {backbone.digest[:12]}, the checkpoint expects {checkpoint['backbone_digest'][:12]}; "
                 "give the same backbone, weights and seed"
             )
         self.samples_seen = checkpoint["samples_seen"]
@@ -236,20 +249,21 @@ class CodeSOM(pl.LightningModule):
     def _initialise_maps(self) -> None:
         """Start every map from the codes of the first training batches, the same ones whatever the processes."""
         loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-        needed = max(POOL, self.maps[0].lattice.units)
+        needed = max(POOL, self.lattice.units)
         pools: dict[str, list[Tensor]] = {depth: [] for depth in self.depths}
         count = 0
         for batch in loader:
             codes = self.extractor(batch["image"].to(self.device)).codes
-            for depth, som in zip(self.depths, self.maps, strict=True):
+            for depth, som in self.maps.items():
                 if som.standardiser is not None:
                     som.standardiser.update(codes[depth])
-                pools[depth].append(self.all_gather(codes[depth]).flatten(0, -2))
+                gathered = cast(Tensor, self.all_gather(codes[depth]))  # (P, B, D), or (B, D) for one process
+                pools[depth].append(gathered.flatten(0, -2))
             count += len(pools[self.depths[0]][-1])
             if count >= needed:
                 break
         rank_zero_info(f"maps start from the codes of {count} training images")
-        for index, (depth, som) in enumerate(zip(self.depths, self.maps, strict=True)):
+        for index, (depth, som) in enumerate(self.maps.items()):
             generator = torch.Generator().manual_seed(self.seed + index)
             som.initialise(torch.cat(pools[depth]), self.init, generator)
 
@@ -268,8 +282,10 @@ class CodeSOM(pl.LightningModule):
         number = float(stability(mean, rate))
         if number >= 2:
             raise ValueError(
-                f"alpha {rate:g} diverges on {depth} at sigma {sigma:.3g}: alpha times the largest mean neighbourhood is "
-                f"{number:.3g} and must stay below 2; set model.alpha to at most {1.9 * rate / number:.2g}"
+                f"alpha {rate:g} diverges on {depth} at sigma {sigma:.3g}: alpha times the largest mean neighbourhood "
+                f"is {number:.3g} and must stay below 2; set model.alpha to at most {1.9 * rate / number:.2g}"
             )
         if number > 1.001:
-            rank_zero_warn(f"alpha {rate:g} overshoots on {depth} (stability number {number:.3g} > 1): lower model.alpha")
+            rank_zero_warn(
+                f"alpha {rate:g} overshoots on {depth} (stability number {number:.3g} > 1): lower model.alpha"
+            )

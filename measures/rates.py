@@ -62,15 +62,16 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
 
 
 class Rate(Metric):
-    """Share of successes among trials, from 0 to 1; whether high is good depends on what is counted.
+    """Share of successes among trials with its Wilson interval; whether high is good depends on what is counted.
 
-    The counts ``successes`` and ``trials`` are what :func:`wilson_interval` takes.
+    Args:
+        confidence: coverage of the interval, between 0 and 1.
 
     Example:
         >>> metric = Rate()
         >>> metric.update(success=torch.tensor([True, False, True, True]))
-        >>> metric.compute()
-        tensor(0.7500)
+        >>> {name: round(value.item(), 2) for name, value in metric.compute().items()}
+        {'rate': 0.75, 'low': 0.3, 'high': 0.95, 'trials': 4}
     """
 
     is_differentiable = False
@@ -80,8 +81,9 @@ class Rate(Metric):
     successes: Tensor
     trials: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, confidence: float = 0.95) -> None:
         super().__init__()
+        self.confidence = confidence
         self.add_state("successes", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("trials", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -94,6 +96,8 @@ class Rate(Metric):
         self.successes += success.sum()
         self.trials += success.numel()
 
-    def compute(self) -> Tensor:
-        """The rate: scalar float32, NaN for no trials."""
-        return (self.successes.double() / self.trials).float()
+    def compute(self) -> dict[str, Tensor]:
+        """``rate``, ``low`` and ``high`` (scalar float64) and ``trials`` (int64); the rate of no trials is NaN."""
+        low, high = wilson_interval(int(self.successes), int(self.trials), self.confidence)
+        bounds = {name: torch.tensor(bound, dtype=torch.float64) for name, bound in (("low", low), ("high", high))}
+        return {"rate": self.successes.double() / self.trials, **bounds, "trials": self.trials.clone()}

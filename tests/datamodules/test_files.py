@@ -33,7 +33,7 @@ def test_missing_and_empty_folders_say_what_to_do(tmp_path):
 def test_every_colour_mode_becomes_rgb(tmp_path, mode):
     grey = np.tile(np.linspace(0, 255, 14).astype(np.uint8)[:, None], (1, 9))
     if mode == "I;16":
-        image = Image.fromarray((grey.astype(np.uint16) * 257))
+        image = Image.fromarray(grey.astype(np.uint16) * 257)
     else:
         image = Image.fromarray(grey).convert("RGB").convert(mode)
     path = tmp_path / ("image.tif" if mode in ("CMYK", "LA") else "image.png")

@@ -43,11 +43,15 @@ def test_rate():
     metric = Rate()
     success = torch.tensor([True, False, False])
     metric.update(success[:0])
-    assert math.isnan(metric.compute())
+    empty = metric.compute()
+    assert math.isnan(empty["rate"])
+    assert (empty["low"], empty["high"], empty["trials"]) == (0, 1, 0)
     metric.update(success[:1])
     metric.update(success[1:])
     assert (metric.successes.item(), metric.trials.item()) == (1, 3)
-    assert metric.compute() == success_rate(success)
-    assert metric.compute().item() == pytest.approx(1 / 3)
+    result = metric.compute()
+    assert result["rate"].item() == pytest.approx(success_rate(success).item()) == pytest.approx(1 / 3)
+    assert (result["low"], result["high"]) == pytest.approx(wilson_interval(1, 3))
+    assert result["trials"] == 3
     assert metric.higher_is_better is None
     assert math.isnan(success_rate(success[:0]))
