@@ -9,6 +9,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -64,6 +65,8 @@ class SomscopeCLI(LightningCLI):
         settings = self.config[self.config.subcommand] if self.config.get("subcommand") else Namespace()
         if not (path := settings.get("ckpt_path")):
             return
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"--ckpt_path '{path}' is not a file: give a checkpoint, e.g. checkpoints/last.ckpt")
         saved = torch.load(path, weights_only=True, map_location="cpu").get("hyper_parameters", {})
         given = settings.model.as_dict()
         differ = [key for key in given if key in saved and _plain(saved[key]) != _plain(given[key])]

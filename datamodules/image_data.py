@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from timm.data import ImageNetInfo
 from torch.utils.data import DataLoader
@@ -40,6 +41,7 @@ class ImageData(pl.LightningDataModule):
         crop: side of the centered square that is cut out, in pixels.
         interpolation: how images are resized, "bilinear" or "bicubic".
         views: training crops of each embedded photograph (validation takes a quarter); no effect with a root.
+        attack_images: how many images the attack stage takes, drawn evenly from its split by the seed; null takes all.
         on_corrupt: what an unreadable file does: "skip" leaves it out and counts it, "error" refuses the data.
         num_workers: processes that decode images.
         seed: what shuffling and random crops depend on.
@@ -62,15 +64,22 @@ class ImageData(pl.LightningDataModule):
         crop: int = 224,
         interpolation: Interpolation = "bicubic",
         views: int = 40,
+        attack_images: int | None = None,
         on_corrupt: OnCorrupt = "skip",
         num_workers: int = 2,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        at_least = {"batch_size": 1, "crop": 1, "resize": crop, "views": 4, "num_workers": 0, "seed": 0}
-        given = locals()
-        for name, least in at_least.items():
-            if (value := given[name]) < least:
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("crop", crop, 1),
+            ("resize", resize, crop),
+            ("views", views, 4),
+            ("attack_images", attack_images, 1),
+            ("num_workers", num_workers, 0),
+            ("seed", seed, 0),
+        ):
+            if value is not None and value < least:
                 raise ValueError(f"data.{name} is {value}: it must be at least {least}")
         self.root = root
         self.batch_size = batch_size
@@ -78,6 +87,7 @@ class ImageData(pl.LightningDataModule):
         self.crop = crop
         self.interpolation: Interpolation = interpolation
         self.views = views
+        self.attack_images = attack_images
         self.on_corrupt: OnCorrupt = on_corrupt
         self.num_workers = num_workers
         self.seed = seed
@@ -148,10 +158,20 @@ class ImageData(pl.LightningDataModule):
             rank_zero_warn(
                 f"{split}: skipped {len(self.corrupt[split])} of {len(self._files[source])} unreadable images"
             )
-        if self.root is None and split != "test":
+        if split == "test":
+            files = self._drawn(files)
+        elif self.root is None:
             views = self.views if split == "train" else self.views // 4
             return RandomViews(files, views, derive_seed(self.seed, split == "val"), self.crop, self.interpolation)
         return ImageDataset(files, self.resize, self.crop, self.interpolation)
+
+    def _drawn(self, files: list[ImageFile]) -> list[ImageFile]:
+        """The files to attack, in their order: all of them, or a seeded draw without replacement."""
+        if self.attack_images is None or self.attack_images >= len(files):
+            return files
+        generator = torch.Generator().manual_seed(self.seed)
+        chosen = torch.randperm(len(files), generator=generator)[: self.attack_images]
+        return [files[position] for position in chosen.sort().values.tolist()]
 
     def _evaluation_loader(self, split: Split) -> DataLoader:
         sampler = ShardSampler(self._datasets[split], *self._world())

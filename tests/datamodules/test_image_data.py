@@ -54,6 +54,21 @@ def test_the_attack_set_is_test_or_else_val(make_tree):
     assert len(data.test_dataloader().dataset) == 3
 
 
+def test_attack_images_are_a_seeded_draw_over_all_classes(make_tree):
+    root = make_tree({"val": 10})
+
+    def drawn(seed):
+        data = ImageData(str(root), resize=24, crop=20, attack_images=9, num_workers=0, seed=seed)
+        data.setup("test")
+        return [(file.id, file.label) for file in data.test_dataloader().dataset.files]
+
+    first = drawn(0)
+    assert first == sorted(set(first))
+    assert len(first) == 9
+    assert {label for _, label in first} == {0, 1, 2}
+    assert first == drawn(0) != drawn(1)
+
+
 def test_embedded_views_are_seeded_and_differ_between_splits():
     files, indices = embedded_photographs()
     assert (len(files), len(indices)) == (20, 19), "two photographs share a class"
