@@ -23,9 +23,9 @@ def robust_accuracy_figure(results: dict[str, Any]) -> Figure:
         epsilons = [_number(epsilon) for epsilon in by_epsilon]
         robust = [numbers["robust_accuracy"] for numbers in by_epsilon.values()]
         (line,) = axes.plot(epsilons, [r["rate"] for r in robust], marker="o", label=attack.upper())
-        axes.fill_between(
-            epsilons, [r["low"] for r in robust], [r["high"] for r in robust], alpha=0.2, color=line.get_color()
-        )
+        bounds = [r["low"] for r in robust], [r["high"] for r in robust]
+        axes.fill_between(epsilons, *bounds, alpha=0.2, color=line.get_color())
+        axes.vlines(epsilons, *bounds, alpha=0.5, color=line.get_color())  # a band of a single budget has no width
     clean = results["clean_accuracy"]
     axes.axhline(clean["rate"], color="0.4", linestyle="--", label="clean")
     _budget_axis(axes, epsilons)
@@ -51,6 +51,7 @@ def displacement_figure(results: dict[str, Any], depths: Sequence[str]) -> Figur
             noise = [numbers["control_displacement"][depth] for numbers in by_epsilon.values()]
             axes.plot(epsilons, moved, color=colour, marker="o", label=depth)
             axes.plot(epsilons, noise, color=colour, marker="x", linestyle="--")
+        axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)  # so that the axis begins at no displacement
         attacked = next(iter(by_epsilon.values()))["attack_success"]["trials"]
         _budget_axis(axes, epsilons)
         axes.set(title=f"{attack.upper()}, n = {attacked} attacked images")

@@ -5,7 +5,10 @@ codes/<split>/<depth>.npy holds (N, D) float32, beside ids.npy and labels.npy (N
 
 import os
 import shutil
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -26,19 +29,25 @@ class CodeWriter(Callback):
     def __init__(self) -> None:
         self._folder = Path()
         self._arrays: list[dict[str, np.memmap]] = []
+        self._places: list[Iterator[int]] = []
 
     @override
     def on_predict_start(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         self._folder = run_folder(trainer) / "codes"
         widths = pl_module.extractor.dimensions
+        loaders: Any = trainer.predict_dataloaders  # by split
         if trainer.is_global_zero:
-            for split, loader in trainer.predict_dataloaders.items():  # type: ignore[union-attr]
-                self._create(split, len(loader.dataset), widths)
+            for (split, loader), batches in zip(loaders.items(), trainer.num_predict_batches, strict=True):
+                # limit_predict_batches leaves the codes of the first images.
+                most = trainer.world_size * batches * loader.batch_sampler.batch_size
+                self._create(split, min(len(loader.dataset), int(most)), widths)
         trainer.strategy.barrier("code arrays")
         self._arrays = [
             {name: np.load(self._part(split) / f"{name}.npy", mmap_mode="r+") for name in (*widths, "ids", "labels")}
-            for split in trainer.predict_dataloaders  # type: ignore[union-attr]
+            for split in loaders
         ]
+        # Lightning keeps the split's own sampler inside its batch sampler; each process's images come in its order.
+        self._places = [iter(loader.batch_sampler.sampler) for loader in loaders.values()]
 
     @override
     def on_predict_batch_end(  # type: ignore[override]
@@ -50,9 +59,7 @@ class CodeWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        loader = list(trainer.predict_dataloaders.values())[dataloader_idx]  # type: ignore[union-attr]
-        first = batch_idx * loader.batch_size
-        places = list(loader.batch_sampler.sampler)[first : first + len(batch["id"])]
+        places = list(islice(self._places[dataloader_idx], len(batch["id"])))
         arrays = self._arrays[dataloader_idx]
         for depth, codes in outputs.items():
             arrays[depth][places] = codes.float().cpu().numpy()
@@ -70,6 +77,13 @@ class CodeWriter(Callback):
             for split in trainer.predict_dataloaders:  # type: ignore[union-attr]
                 shutil.rmtree(self._folder / split, ignore_errors=True)
                 os.replace(self._part(split), self._folder / split)
+
+    @override
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if self._arrays:
+            self._arrays = []
+            for split in trainer.predict_dataloaders:  # type: ignore[union-attr]
+                shutil.rmtree(self._part(split), ignore_errors=True)
 
     def _create(self, split: str, length: int, widths: dict[str, int]) -> None:
         folder = self._part(split)

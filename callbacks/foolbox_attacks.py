@@ -89,7 +89,8 @@ def sign_noise(images: Tensor, linf: Tensor, ids: Tensor, seed: int) -> Tensor:
     Returns:
         (B, 3, H, W) in [0, 1].
     """
-    step = _uniform(images.shape[1:], ids, seed, CONTROL).to(images).sign() * linf.view(-1, 1, 1, 1)
+    size = linf.view(-1, 1, 1, 1)
+    step = torch.where(_uniform(images.shape[1:], ids, seed, CONTROL).to(images) < 0, -size, size)
     leaves = (images + step < 0) | (images + step > 1)
     return (images + torch.where(leaves, -step, step)).clamp(0, 1)
 

@@ -4,6 +4,7 @@ Accounting: an image counts as robust if it is classified correctly before and a
 correct when clean are attacked, and only they enter displacements. The noise control has each example's realised Linf.
 """
 
+from itertools import islice
 from typing import Any
 
 import pytorch_lightning as pl
@@ -75,8 +76,8 @@ class FoolboxEvaluation(Callback):
         self._check_clean_accuracy(trainer, pl_module)
         self.reports = {(attack, epsilon): _Report(pl_module) for attack in self.attacks for epsilon in self.epsilons}
         self._ledger = AttackLedger(run_folder(trainer), pl_module.depths, trainer)
-        images = len(trainer.test_dataloaders.sampler) * len(self.reports)  # type: ignore[union-attr]
-        self._bar = tqdm(desc="attacking", total=images, unit="img", disable=not trainer.is_global_zero)
+        total = self._local_images * len(self.reports)
+        self._bar = tqdm(desc="attacking", total=total, unit="img", disable=not trainer.is_global_zero)
 
     @override
     def on_test_batch_end(  # type: ignore[override]
@@ -100,7 +101,7 @@ class FoolboxEvaluation(Callback):
         for (attack, epsilon), report in self.reports.items():
             found = None
             if len(ids):
-                found = self._attack(pl_module, images, labels, ids, attack, epsilon)
+                found = self._attack(trainer, pl_module, images, labels, ids, attack, epsilon)
                 report.update({depth: bmu[right] for depth, bmu in before.items()}, found, labels)
             report.skip(batch["id"][~right])
             steps = self.steps if attack == "pgd" else 1
@@ -137,6 +138,7 @@ class FoolboxEvaluation(Callback):
         if self._ledger is not None:
             self._ledger.abandon()
             self._ledger = None
+            self._bar.close()
 
     def _reference(self, labels: Tensor, predicted: Tensor) -> Tensor:
         """(B,) the class that counts as right: the label in the backbone's numbering, or its own clean prediction."""
@@ -149,9 +151,13 @@ class FoolboxEvaluation(Callback):
     def _check_clean_accuracy(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:
         """Measure the clean accuracy before anything is attacked, against the figure that the catalog expects."""
         backbone = pl_module.extractor.backbone
-        for batch in trainer.datamodule.test_dataloader():  # type: ignore[attr-defined]
-            predicted = backbone(batch["image"].to(pl_module.device)).argmax(1)
+        self._local_images = 0
+        loader = trainer.datamodule.test_dataloader()  # type: ignore[attr-defined]
+        for batch in islice(loader, int(trainer.num_test_batches[0])):  # limit_test_batches holds here too
+            with trainer.precision_plugin.test_step_context():
+                predicted = backbone(batch["image"].to(pl_module.device)).argmax(1)
             self._clean.update(predicted == self._reference(batch["label"].to(pl_module.device), predicted))
+            self._local_images += len(predicted)
         measured = _interval(self._clean)
         if self._classes is None:
             rank_zero_info(
@@ -170,7 +176,14 @@ class FoolboxEvaluation(Callback):
             rank_zero_info(text + (f", expected about {expected:.1%}" if expected is not None else ""))
 
     def _attack(
-        self, module: CodeSOM, images: Tensor, labels: Tensor, ids: Tensor, name: AttackName, epsilon: float
+        self,
+        trainer: pl.Trainer,
+        module: CodeSOM,
+        images: Tensor,
+        labels: Tensor,
+        ids: Tensor,
+        name: AttackName,
+        epsilon: float,
     ) -> dict[str, Tensor]:
         """Attack, then send the adversarial and the control images through backbone and maps in one separate pass."""
         backbone = module.extractor.backbone
@@ -187,7 +200,9 @@ class FoolboxEvaluation(Callback):
             "control_l2": noise.norm(dim=1),
         }
         for kind, pictures in (("adversarial", adversarial), ("control", control)):
-            extraction = module.extractor(pictures)
+            # The clean images' precision: under autocast, float32 alone would move BMUs and predictions.
+            with trainer.precision_plugin.test_step_context():
+                extraction = module.extractor(pictures)
             found[f"{kind}_prediction"] = extraction.logits.argmax(1)
             found |= {f"{depth}_{kind}": winners.bmu for depth, winners in module.winners(extraction).items()}
         return found

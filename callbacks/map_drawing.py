@@ -4,6 +4,7 @@ Hits are BMU counts; rows of the lattice run downwards. On a torus the left edge
 bottom.
 """
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib
@@ -74,21 +75,23 @@ def maps_figure(hits: dict[str, np.ndarray], density_scale: float = 100) -> Figu
         hits: (classes, rows, cols) counts by depth.
         density_scale: factor on the share of images a unit.
     """
-    figure = Figure(figsize=(0.7 + 2.9 * len(hits), 5.2), layout="constrained")
+    height = 2.5 * _aspect(hits)
+    figure = Figure(figsize=(0.9 + 2.9 * len(hits), 1.9 + 2 * height), layout="constrained")
     panels = figure.subplots(2, len(hits), squeeze=False)
     densities = {depth: density_scale * each.sum(0) / max(1, each.sum()) for depth, each in hits.items()}
     top = max(density.max() for density in densities.values())
     for (above, below), (depth, each) in zip(panels.T, hits.items(), strict=True):
-        image = above.imshow(densities[depth], cmap=DENSITY, vmin=0, vmax=top, interpolation="nearest")
-        above.set_title(f"{depth}, n = {each.sum()}")
+        image = above.imshow(densities[depth], cmap=DENSITY, vmin=0, vmax=top or 1, interpolation="nearest")
+        above.set_title(f"{_tail(depth, 36)}\nn = {each.sum()}", fontsize=9)
         below.imshow(region_image(each)[::UNIT, ::UNIT], interpolation="nearest")
         _lattice_axes(above, below)
-    figure.colorbar(image, ax=panels[0], label=f"density of BMUs x {density_scale:g}")
+    # Beside both rows of panels, though it belongs to the upper one: so they keep the same widths.
+    figure.colorbar(image, ax=panels, label=f"density of BMUs x {density_scale:g}", shrink=0.45, anchor=(0, 1))
     panels[0, 0].set_ylabel("row")
     panels[1, 0].set_ylabel("row")
     for below in panels[1]:
         below.set_xlabel("column")
-    figure.suptitle("BMU density (top); most frequent class of each unit, paler where mixed (bottom)")
+    _headline(figure, "BMU density (top); most frequent class of each unit, paler where mixed (bottom)")
     return figure
 
 
@@ -100,17 +103,31 @@ def strip_figure(hits: dict[str, np.ndarray], classes: Sequence[str]) -> Figure:
         classes: class names, in label order.
     """
     shown = occupied_classes(next(iter(hits.values())))
-    figure = Figure(figsize=(0.6 + 1.7 * max(1, len(shown)), 0.8 + 1.4 * len(hits)), layout="constrained")
-    panels = figure.subplots(len(hits), max(1, len(shown)), squeeze=False)
+    columns = max(1, len(shown))
+    size = (max(2.6, 0.6 + 1.7 * columns), 1.3 + (0.1 + 1.6 * _aspect(hits)) * len(hits))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(len(hits), columns, squeeze=False)
     for row, (depth, each) in zip(panels, hits.items(), strict=True):
-        row[0].set_ylabel(depth)
+        row[0].set_ylabel(_tail(depth, 16), fontsize=8)
         for axes, label in zip(row, shown, strict=False):
-            axes.imshow(each[label], cmap=DENSITY, interpolation="nearest")
+            axes.imshow(each[label], cmap=DENSITY, vmin=0, interpolation="nearest")
+        for axes in row:
             axes.set(xticks=[], yticks=[])
     for axes, label in zip(panels[0], shown, strict=False):
         axes.set_title(f"{_short(classes[label])}\nn = {each[label].sum()}", fontsize=9)
-    figure.suptitle("BMUs by class, each panel up to its own largest count")
+    _headline(figure, "BMUs by class, each panel up to its own largest count")
     return figure
+
+
+def _aspect(hits: dict[str, np.ndarray]) -> float:
+    """Height over width of the lattices, within what a page takes."""
+    rows, cols = next(iter(hits.values())).shape[1:]
+    return min(1.5, max(0.5, rows / cols))
+
+
+def _headline(figure: Figure, text: str) -> None:
+    """A title over all panels, in as many lines as the figure's width asks for."""
+    figure.suptitle(textwrap.fill(text, int(11 * figure.get_figwidth())), fontsize=10)
 
 
 def _enlarge(colours: np.ndarray) -> np.ndarray:
@@ -122,6 +139,11 @@ def _lattice_axes(*panels: Axes) -> None:
     for axes in panels:
         axes.tick_params(labelsize=8)
         axes.locator_params(integer=True, nbins=5)
+
+
+def _tail(name: str, length: int) -> str:
+    """The end of a dotted module name, which tells layers apart."""
+    return name if len(name) <= length else "…" + name[1 - length :]
 
 
 def _short(name: str) -> str:

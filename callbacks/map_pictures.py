@@ -23,6 +23,13 @@ class MapPictures(Callback):
     figures/maps and figures/bmus_by_class, as png and pdf.
     """
 
+    def __init__(self) -> None:
+        self._drawn = -1
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._drawn = -1
+
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         analysis = trainer.state.fn == "validate"
@@ -42,10 +49,13 @@ class MapPictures(Callback):
             save_figure(folder, "maps", maps_figure(hits))
             save_figure(folder, "bmus_by_class", strip_figure(hits, pl_module.classes))
 
-    @staticmethod
-    def _due(trainer: pl.Trainer) -> bool:
-        every = -(-(trainer.max_epochs or 1) // PICTURES)
-        return not trainer.sanity_checking and trainer.current_epoch % every == 0
+    def _due(self, trainer: pl.Trainer) -> bool:
+        """Whether this is the first validation in its share of the epochs, however often a fit validates."""
+        share = PICTURES * trainer.current_epoch // max(1, trainer.max_epochs or 1)
+        if trainer.sanity_checking or share == self._drawn:
+            return False
+        self._drawn = share
+        return True
 
     @staticmethod
     def _log_images(logger: TensorBoardLogger, depth: str, hits: np.ndarray, step: int) -> None:

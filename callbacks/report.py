@@ -23,8 +23,8 @@ def closing_table(measures: dict[str, Any]) -> str:
         Plain text, a blank line between the tables; empty if nothing was measured.
     """
     tables = []
-    if maps := measures.get("validate"):
-        shown = [quantity for quantity in COLUMNS if quantity in maps]
+    maps = measures.get("validate", {})
+    if shown := [quantity for quantity in COLUMNS if quantity in maps]:
         depths = list(maps[shown[0]])
         rows = [[depth, *(_number(maps[quantity][depth]) for quantity in shown)] for depth in depths]
         tables.append("Maps, on the validation images\n" + _table(["depth", *(COLUMNS[q] for q in shown)], rows))
@@ -58,7 +58,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return "undefined" if value is None else f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def _rate(rate: dict[str, float]) -> str:

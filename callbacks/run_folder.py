@@ -42,11 +42,11 @@ def read_measures(folder: Path) -> dict[str, Any]:
 def merge_measures(folder: Path, stage: str, numbers: dict[str, Any]) -> None:
     """Put a stage's numbers into measures.json, in place of those that the stage left before.
 
-    Numbers that are not finite become null, since JSON knows no NaN.
+    Numbers that are not finite become null, since JSON knows no NaN. Keys keep their order: that of depths and budgets.
     """
     measures = read_measures(folder) | {stage: _plain(numbers)}
     with atomic(folder / MEASURES) as part:
-        part.write_text(json.dumps(measures, indent=2, sort_keys=True, allow_nan=False) + "\n")
+        part.write_text(json.dumps(measures, indent=2, allow_nan=False) + "\n")
 
 
 def save_figure(folder: Path, name: str, figure: Figure) -> None:

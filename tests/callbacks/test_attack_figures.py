@@ -1,0 +1,100 @@
+import math
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from callbacks.attack_figures import displacement_figure, robust_accuracy_figure
+from callbacks.style import depth_colours
+from tests.callbacks.test_map_drawing import LONG, assert_laid_out
+
+DEPTHS = ("CL1", "CL2", "CL3")
+EPSILONS = (0.0625, 1.0, 8.0)
+
+
+def rate(value: float, trials: int = 20) -> dict[str, float]:
+    return {"rate": value, "low": max(0, value - 0.1), "high": min(1, value + 0.2), "trials": trials}
+
+
+def results(attacks=("fgsm", "pgd"), epsilons=EPSILONS, depths=DEPTHS) -> dict:
+    return {
+        "reference": "ImageNet labels",
+        "clean_accuracy": rate(0.9),
+        "attacks": {
+            attack: {
+                f"{epsilon:g}/255": {
+                    "robust_accuracy": rate(0.9 / (1 + epsilon) / (1 + index)),
+                    "attack_success": rate(0.5, 18),
+                    "displacement": {depth: epsilon * (k + 1) + index for k, depth in enumerate(depths)},
+                    "control_displacement": {depth: epsilon * (k + 1) / 4 for k, depth in enumerate(depths)},
+                }
+                for epsilon in epsilons
+            }
+            for index, attack in enumerate(attacks)
+        },
+    }
+
+
+def test_robust_accuracy_curves():
+    numbers = results()
+    figure = robust_accuracy_figure(numbers)
+    assert_laid_out(figure)
+    (axes,) = figure.axes
+    fgsm, pgd, clean = axes.lines
+    for line, attack in ((fgsm, "fgsm"), (pgd, "pgd")):
+        assert line.get_label() == attack.upper()
+        assert list(line.get_xdata()) == list(EPSILONS)
+        rates = [each["robust_accuracy"]["rate"] for each in numbers["attacks"][attack].values()]
+        assert list(line.get_ydata()) == rates
+    assert set(clean.get_ydata()) == {0.9}
+    band = axes.collections[0].get_paths()[0].vertices
+    lows = [each["robust_accuracy"]["low"] for each in numbers["attacks"]["fgsm"].values()]
+    assert {round(low, 9) for low in lows} <= {round(y, 9) for y in band[:, 1]}
+    assert axes.get_title() == "Robust accuracy, n = 20 images"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.0625", "1", "8"]
+
+
+def test_displacement_curves():
+    numbers = results()
+    figure = displacement_figure(numbers, DEPTHS)
+    assert_laid_out(figure)
+    assert [axes.get_title() for axes in figure.axes] == [f"{name}, n = 18 attacked images" for name in ("FGSM", "PGD")]
+    colours = depth_colours(DEPTHS)
+    for axes, attack in zip(figure.axes, ("fgsm", "pgd"), strict=True):
+        for depth, moved, noise in zip(DEPTHS, axes.lines[::2], axes.lines[1::2], strict=False):
+            by_epsilon = numbers["attacks"][attack].values()
+            assert list(moved.get_ydata()) == [each["displacement"][depth] for each in by_epsilon]
+            assert list(noise.get_ydata()) == [each["control_displacement"][depth] for each in by_epsilon]
+            assert to_hex(moved.get_color()).upper() == to_hex(noise.get_color()).upper() == colours[depth]
+            assert (moved.get_linestyle(), noise.get_linestyle()) == ("-", "--")
+        assert axes.get_ylim()[0] <= 0 < max(moved.get_ydata()) < axes.get_ylim()[1]
+
+
+@pytest.mark.parametrize(
+    ("attacks", "epsilons", "depths"),
+    [
+        (("pgd",), (4.0,), (LONG,)),
+        (("pgd",), (0.0625, 0.25, 1.0, 2.0, 4.0, 8.0), ("CL1", "CL2", "CL3", "CL4")),
+        (("fgsm", "pgd"), (0.0625, 0.25, 1.0, 2.0, 4.0, 8.0), (LONG, "CL2")),
+    ],
+)
+def test_layout_whatever_is_shown(attacks, epsilons, depths):
+    numbers = results(attacks, epsilons, depths)
+    assert_laid_out(robust_accuracy_figure(numbers))
+    assert_laid_out(displacement_figure(numbers, depths))
+
+
+def test_a_single_budget_shows_its_interval():
+    (axes,) = robust_accuracy_figure(results(("pgd",), (4.0,))).axes
+    bars = [segment for lines in axes.collections[1:] for segment in lines.get_segments()]
+    np.testing.assert_allclose(bars, [[[4, 0.08], [4, 0.38]]])
+
+
+def test_undefined_numbers_leave_gaps():
+    numbers = results(("pgd",), (1.0, 2.0))
+    for each in numbers["attacks"]["pgd"].values():
+        each["robust_accuracy"]["rate"] = math.nan
+        each["displacement"] = dict.fromkeys(DEPTHS, math.nan)
+        each["control_displacement"] = dict.fromkeys(DEPTHS, math.nan)
+    assert_laid_out(robust_accuracy_figure(numbers))
+    assert_laid_out(displacement_figure(numbers, DEPTHS))

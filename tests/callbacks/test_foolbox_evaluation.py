@@ -1,0 +1,328 @@
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from callbacks import FoolboxEvaluation, foolbox_evaluation
+from measures import wilson_interval
+from som import Lattice
+from tests.callbacks.conftest import TAPS, WNIDS, make_data, make_module, make_trainer
+from tests.callbacks.test_foolbox_attacks import reference
+
+# Green images give way between 40 and 60 of 255, red ones between 60 and 80, in a single step.
+EPSILONS = [80, 2, 60]
+STEPS = 3
+KINDS = ("clean", "adversarial", "control")
+
+
+def run(
+    folder, root, module=None, data=None, epsilons=EPSILONS, attacks=("fgsm", "pgd"), seed=0, figures=False, **settings
+):
+    """Run the test stage; return its ledger and its part of measures.json. Figures take most of the time."""
+    evaluation = FoolboxEvaluation(list(attacks), epsilons, STEPS, seed)
+    trainer = make_trainer(folder, evaluation, **settings)
+    module = module or make_module("imagenet_classes")
+    with pytest.MonkeyPatch.context() as patch:
+        if not figures:
+            patch.setattr(foolbox_evaluation, "save_figure", lambda *args: None)
+        trainer.test(module, datamodule=data or make_data(root), verbose=False)
+    out = folder / "run" / "v"
+    return pd.read_parquet(out / "adversarial.parquet"), json.loads((out / "measures.json").read_text())["test"]
+
+
+def same_ledgers(one: pd.DataFrame, other: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def root(make_tree):
+    return make_tree({"train": 2, "val": 3}, classes=WNIDS)
+
+
+def test_accounting(tmp_path, root):
+    module = make_module("imagenet_classes")
+    ledger, measures = run(tmp_path, root, module)
+    assert len(ledger) == 2 * 3 * 9
+    assert ledger.groupby(["attack", "epsilon"])["id"].apply(list).map(lambda ids: ids == list(range(9))).all()
+    assert ledger["reference"].tolist() == [(0, 1, 243)[label] for label in ledger["label"]]
+
+    # The third class is wrong when clean: never attacked, and null wherever the attack would have written.
+    right = ledger["clean_prediction"] == ledger["reference"]
+    assert (ledger["attacked"] == right).all()
+    assert (right == (ledger["label"] < 2)).all()
+    clean_columns = {"id", "label", "reference", "attack", "epsilon", "attacked", "clean_prediction", "steps", "seed"}
+    clean_columns |= {f"{depth}_clean" for depth in TAPS}
+    for name in ledger.columns:
+        assert ledger[name].isna().equals(~right if name not in clean_columns else right & False), name
+
+    assert measures["reference"] == "ImageNet labels"
+    assert measures["clean_accuracy"] == rate(6, 9)
+    assert measures["clean_accuracy"]["rate"] == pytest.approx(2 / 3)
+    lattice = Lattice(3, 4)
+    seen = set()
+    for attack, by_epsilon in measures["attacks"].items():
+        assert list(by_epsilon) == ["2/255", "60/255", "80/255"], "sorted"
+        for epsilon, numbers in by_epsilon.items():
+            rows = ledger[(ledger["attack"] == attack) & np.isclose(ledger["epsilon"], float(epsilon[:-4]) / 255)]
+            hit = rows[rows["attacked"]]
+            fooled = int((hit["adversarial_prediction"] != hit["reference"]).sum())
+            seen.add(fooled)
+            assert numbers["attack_success"] == rate(fooled, 6)
+            assert numbers["robust_accuracy"] == rate(6 - fooled, 9)
+            flipped = int((hit["control_prediction"] != hit["reference"]).sum())
+            assert numbers["control_success"] == rate(flipped, 6)
+            for depth in TAPS:
+                units = {kind: torch.tensor(hit[f"{depth}_{kind}"].tolist()).long() for kind in KINDS}
+                for quantity, kind in (("displacement", "adversarial"), ("control_displacement", "control")):
+                    expected = float(lattice.distance(units["clean"], units[kind]).mean())
+                    assert numbers[quantity][depth] == pytest.approx(expected, abs=1e-6)
+    assert {0, 6} < seen, "one attack must have fooled some of the images"
+
+
+def rate(successes: int, trials: int) -> dict[str, float]:
+    low, high = wilson_interval(successes, trials)
+    return {"rate": successes / trials, "low": low, "high": high, "trials": trials}
+
+
+@pytest.mark.parametrize("name", ["fgsm", "pgd"])
+def test_ledger_equals_an_own_attack(tmp_path, root, name):
+    module = make_module("imagenet_classes")
+    ledger, _ = run(tmp_path, root, module, epsilons=[60], attacks=[name], seed=7)
+    data = make_data(root, batch_size=9)
+    data.setup("test")
+    (batch,) = data.test_dataloader()
+    attacked = torch.tensor([0, 1, 2, 3, 4, 5])
+    images, labels = batch["image"][attacked], batch["label"][attacked]  # 0 and 1 in either numbering
+    backbone = module.extractor.backbone
+    adversarial = reference(backbone, images, labels, batch["id"][attacked], name, 60 / 255, STEPS, 7)
+    difference = (adversarial - images).flatten(1)
+    with torch.no_grad():
+        expected = {
+            "adversarial_prediction": backbone(adversarial).argmax(1),
+            "linf": difference.abs().amax(1),
+            "l2": difference.norm(dim=1),
+            **{f"{depth}_adversarial": winners.bmu for depth, winners in module(adversarial).items()},
+        }
+        for depth, winners in module(batch["image"]).items():
+            assert ledger[f"{depth}_clean"].tolist() == winners.bmu.tolist()
+    rows = ledger[ledger["attacked"]]
+    for column, values in expected.items():
+        np.testing.assert_allclose(rows[column].astype(float), values.double(), atol=1e-4, err_msg=column)
+    np.testing.assert_allclose(rows["control_linf"], rows["linf"], atol=1e-6)
+    assert (rows["control_l2"] >= rows["l2"] - 1e-4).all()
+    assert (ledger["steps"] == (1 if name == "fgsm" else STEPS)).all()
+    assert (ledger["seed"] == 7).all()
+    assert (ledger["epsilon"] == 60 / 255).all()
+
+
+def test_inference_mode_changes_nothing(tmp_path, root):
+    on, measures_on = run(tmp_path / "on", root, inference_mode=True)
+    off, measures_off = run(tmp_path / "off", root, inference_mode=False)
+    pd.testing.assert_frame_equal(on, off)
+    assert measures_on == measures_off
+
+
+def test_batch_size_and_order_change_nothing(tmp_path, root):
+    four, measures = run(tmp_path / "four", root)
+    one, measures_one = run(tmp_path / "one", root, data=make_data(root, batch_size=1))
+    data = make_data(root)
+    data.setup("test")
+    files = data.test_dataloader().dataset.files
+    files[:] = [files[k] for k in (4, 8, 0, 3, 7, 1, 6, 2, 5)]
+    shuffled, measures_shuffled = run(tmp_path / "shuffled", root, data=data)
+    same_ledgers(one, four)
+    same_ledgers(shuffled, four)
+    assert measures_one == measures == measures_shuffled
+
+
+@pytest.mark.parametrize(("factory", "classes"), [("imagenet_classes", ("ant", "bee", "cat")), ("ten_classes", WNIDS)])
+def test_without_a_mapping_the_backbone_is_its_own_reference(tmp_path, make_tree, factory, classes):
+    root = make_tree({"val": 2}, classes=classes)
+    module = make_module(factory)
+    module.extractor.backbone.expected_accuracy = 0.99  # says nothing about these classes
+    ledger, measures = run(tmp_path, root, module, epsilons=[2], attacks=["fgsm"])
+    assert measures["reference"] == "the backbone's own clean prediction"
+    assert ledger["reference"].equals(ledger["clean_prediction"])
+    assert ledger["attacked"].all()
+    assert ledger["label"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert measures["clean_accuracy"]["rate"] == 1
+    assert measures["attacks"]["fgsm"]["2/255"]["attack_success"]["trials"] == 6
+
+
+def test_low_clean_accuracy_warns(tmp_path, root):
+    module = make_module("imagenet_classes")  # right on 6 of 9 images, 95 % interval 35.4 % to 87.9 %
+    module.extractor.backbone.expected_accuracy = 0.88
+    message = r"clean accuracy 66\.7% \(95 % interval 35\.4% to 87\.9%\) is below the 88\.0% that 'tests\.callbacks"
+    with pytest.warns(UserWarning, match=message):
+        run(tmp_path / "low", root, module, epsilons=[1], attacks=["fgsm"])
+    module.extractor.backbone.expected_accuracy = 0.87
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run(tmp_path / "expected", root, module, epsilons=[1], attacks=["fgsm"])
+    assert not [w for w in caught if "clean accuracy" in str(w.message)]
+
+
+def test_taps_are_off_while_attacking(tmp_path, root, monkeypatch):
+    module = make_module("imagenet_classes")
+    network = module.extractor.backbone.model
+    forward, attack = network.forward, foolbox_evaluation.linf_attack
+    attacking, hooks = False, {True: [], False: []}
+
+    def watched_forward(images):
+        hooks[attacking].append(sum(len(part._forward_hooks) for part in module.modules()))
+        return forward(images)
+
+    def watched_attack(*args, **kwargs):
+        nonlocal attacking
+        attacking = True
+        try:
+            return attack(*args, **kwargs)
+        finally:
+            attacking = False
+
+    monkeypatch.setattr(network, "forward", watched_forward)
+    monkeypatch.setattr(foolbox_evaluation, "linf_attack", watched_attack)
+    run(tmp_path, root, module, epsilons=[2])
+    assert len(hooks[True]) >= 2 * (1 + STEPS), "the attacks ran on the watched network"
+    assert set(hooks[True]) == {0}
+    assert len(TAPS) in hooks[False]
+
+
+def test_tensorboard_tags_and_steps(tmp_path, root):
+    _, measures = run(tmp_path, root, epsilons=[0.0625, 2, 80])
+    events = EventAccumulator(str(tmp_path / "run" / "v"), size_guidance={"scalars": 0})
+    events.Reload()
+    expected = {f"test/robust_accuracy/{attack}" for attack in ("fgsm", "pgd")} | {
+        f"test/{attack}_{what}/{depth}"
+        for attack in ("fgsm", "pgd")
+        for what in ("displacement", "control")
+        for depth in TAPS
+    }
+    assert {tag for tag in events.Tags()["scalars"] if tag.startswith("test/")} == expected
+    for tag in expected:
+        assert [event.step for event in events.Scalars(tag)] == [1, 32, 1280], tag
+    for attack, by_epsilon in measures["attacks"].items():
+        values = [event.value for event in events.Scalars(f"test/robust_accuracy/{attack}")]
+        assert values == pytest.approx([numbers["robust_accuracy"]["rate"] for numbers in by_epsilon.values()])
+        for what, quantity in (("displacement", "displacement"), ("control", "control_displacement")):
+            values = [event.value for event in events.Scalars(f"test/{attack}_{what}/CL2")]
+            assert values == pytest.approx([numbers[quantity]["CL2"] for numbers in by_epsilon.values()])
+
+
+def test_figures_are_left(tmp_path, root):
+    run(tmp_path, root, epsilons=[2], figures=True)
+    names = sorted(path.name for path in (tmp_path / "run" / "v" / "figures").iterdir())
+    assert names == ["displacement.pdf", "displacement.png", "robust_accuracy.pdf", "robust_accuracy.png"]
+
+
+def test_an_exception_leaves_no_ledger(tmp_path, root, monkeypatch):
+    attack, calls = foolbox_evaluation.linf_attack, 0
+
+    def failing(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise RuntimeError("out of memory")
+        return attack(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(foolbox_evaluation, "linf_attack", failing)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            run(tmp_path, root)
+    folder = tmp_path / "run" / "v"
+    assert calls == 4
+    assert not [path.name for path in folder.iterdir() if "parquet" in path.name or path.name == "measures.json"]
+
+    before, _ = run(tmp_path, root, epsilons=[1])
+    calls = 0
+    monkeypatch.setattr(foolbox_evaluation, "linf_attack", failing)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(tmp_path, root)
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "adversarial.parquet"), before)
+    assert not list(folder.glob(".*part"))
+
+
+def test_nothing_to_attack(tmp_path, make_tree):
+    root = make_tree({"val": 2}, classes=WNIDS)
+    for name in WNIDS[:2]:
+        for path in (root / "val" / name).iterdir():
+            path.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(foolbox_evaluation, "linf_attack", None)  # never called
+        ledger, measures = run(tmp_path, root, epsilons=[2, 4], attacks=["pgd"], figures=True)
+    assert not ledger["attacked"].any()
+    assert ledger["linf"].isna().all()
+    assert measures["clean_accuracy"] == rate(0, 2)
+    numbers = measures["attacks"]["pgd"]["2/255"]
+    assert numbers["attack_success"] == {"rate": None, "low": 0, "high": 1, "trials": 0}
+    assert numbers["robust_accuracy"] == rate(0, 2)
+    assert numbers["displacement"] == {"CL1": None, "CL2": None}
+
+
+def test_limited_batches_are_counted_alike(tmp_path, root):
+    ledger, measures = run(tmp_path, root, epsilons=[2], attacks=["fgsm"], limit_test_batches=1)
+    assert ledger["id"].tolist() == [0, 1, 2, 3]
+    assert measures["clean_accuracy"]["trials"] == 4
+    assert measures["attacks"]["fgsm"]["2/255"]["robust_accuracy"]["trials"] == 4
+
+
+def test_clean_and_attacked_images_see_one_precision(tmp_path, root, monkeypatch):
+    data = make_data(root, batch_size=9)
+    data.setup("test")
+    (batch,) = data.test_dataloader()
+    module = make_module("ten_classes", rows=3, cols=6, standardise=False, initialised=False)
+    # Even units lie at an image's float32 code, odd ones at its bfloat16 code: a change of precision moves the BMU.
+    with torch.no_grad():
+        full = module.extractor(batch["image"]).codes
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = module.extractor(batch["image"]).codes
+        for depth, som in module.maps.items():
+            som.prototypes.copy_(torch.stack([full[depth], half[depth].float()], dim=1).flatten(0, 1))
+            som.initialised.fill_(True)
+    monkeypatch.setattr(foolbox_evaluation, "linf_attack", lambda backbone, images, *args, **kwargs: images.clone())
+    ledger, _ = run(tmp_path, root, module, data, epsilons=[2], attacks=["fgsm"], precision="bf16-mixed")
+    for depth in TAPS:
+        assert ledger[f"{depth}_clean"].tolist() == [2 * k + 1 for k in range(9)]
+        for kind in KINDS:
+            assert ledger[f"{depth}_{kind}"].tolist() == ledger[f"{depth}_clean"].tolist(), kind
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epsilons": [4, 0]}, r"attack\.epsilons has 0: budgets are in units of 1/255 and lie in \(0, 255\]"),
+        ({"epsilons": [-1.5]}, r"attack\.epsilons has -1\.5"),
+        ({"epsilons": [256]}, r"attack\.epsilons has 256"),
+        ({"epsilons": [float("nan")]}, r"attack\.epsilons has nan"),
+        ({"epsilons": []}, r"attack\.epsilons \[\] must each name at least one"),
+        ({"attacks": []}, r"attack\.attacks \[\] and attack\.epsilons"),
+        ({"steps": 0}, r"attack\.steps is 0 and attack\.seed 0: steps must be at least 1, the seed 0"),
+        ({"seed": -1}, r"attack\.seed -1"),
+    ],
+)
+def test_settings_out_of_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        FoolboxEvaluation(**settings)
+
+
+def test_a_backbone_without_logits_is_refused(tmp_path, root):
+    module = make_module("features", taps={"CL1": "first"})
+    with pytest.raises(ValueError, match="gives no logits, so it cannot be attacked: leave the attack stage out"):
+        run(tmp_path, root, module)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same(tmp_path, make_tree):
+    root = make_tree({"val": 3}, classes=WNIDS)
+    (root / "val" / WNIDS[0] / "001.png").unlink()
+    (root / "val" / WNIDS[1] / "002.png").unlink()  # 7 images, 4 and 3 of them to a process
+    one, measures_one = run(tmp_path / "one", root)
+    two, measures_two = run(tmp_path / "two", root, devices=2, strategy="ddp_spawn", data=make_data(root, batch_size=2))
+    assert len(one) == 7 * 6
+    same_ledgers(two, one)
+    assert measures_two == measures_one
+    assert not list((tmp_path / "two" / "run" / "v").glob(".*part"))
