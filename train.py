@@ -5,6 +5,7 @@ Stages: fit -> analyse (`validate`) -> attack (`test`); `predict` extracts the v
 """
 
 import ctypes
+import pickle
 import platform
 import sys
 import warnings
@@ -53,6 +54,10 @@ class SomscopeCLI(LightningCLI):
         for section in ("model", "data", "attack"):
             parser.link_arguments("seed_everything", f"{section}.seed", compute_fn=int)
 
+    def before_predict(self) -> None:
+        """Keep no codes in memory, where Lightning would gather those of all images: CodeWriter streams them."""
+        self.config_init.predict.return_predictions = False
+
     def after_fit(self) -> None:
         """Run the stages that follow a fit."""
         for stage in self.config.fit.stages:
@@ -66,12 +71,23 @@ class SomscopeCLI(LightningCLI):
         if not (path := settings.get("ckpt_path")):
             return
         if not Path(path).is_file():
-            raise FileNotFoundError(f"--ckpt_path '{path}' is not a file: give a checkpoint, e.g. checkpoints/last.ckpt")
-        saved = torch.load(path, weights_only=True, map_location="cpu").get("hyper_parameters", {})
+            raise FileNotFoundError(
+                f"--ckpt_path '{path}' is not a file: give a checkpoint, e.g. checkpoints/last.ckpt"
+            )
+        try:
+            saved = torch.load(path, weights_only=True, map_location="cpu")["hyper_parameters"]
+        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
+            raise ValueError(
+                f"--ckpt_path '{path}' is no checkpoint of a fit: give its checkpoints/last.ckpt"
+            ) from error
         given = settings.model.as_dict()
-        differ = [key for key in given if key in saved and _plain(saved[key]) != _plain(given[key])]
+        differ = {
+            "seed_everything" if key == "seed" else f"model.{key}": f"{value} here, {saved[key]} in the checkpoint"
+            for key, value in given.items()
+            if key in saved and _plain(saved[key]) != _plain(value)
+        }
         if differ:
-            lines = "; ".join(f"model.{key} is {given[key]} here, {saved[key]} in the checkpoint" for key in differ)
+            lines = "; ".join(f"{key} is {values}" for key, values in differ.items())
             raise ValueError(f"the settings do not fit --ckpt_path '{path}': {lines}. Give the checkpoint's values")
 
 
@@ -96,7 +112,8 @@ def main(args: Sequence[str] | None = None) -> SomscopeCLI:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         save_config_kwargs={"overwrite": True},
-        parser_kwargs={command: {"description": DESCRIPTION} for command in SUBCOMMANDS},
+        # Abbreviated, a misspelled --model.row would pass as --model.rows.
+        parser_kwargs={"allow_abbrev": False} | {command: {"description": DESCRIPTION} for command in SUBCOMMANDS},
         trainer_defaults={
             "max_epochs": 10,
             "log_every_n_steps": 10,
@@ -122,6 +139,10 @@ def _silence_dependencies() -> None:
     warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
     # The backbone is meant to stay in eval mode.
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
+    # A stage writes to its own run's folder, not beside the checkpoint that it reads.
+    warnings.filterwarnings("ignore", "The dirpath has changed from")
+    # Lightning 2.6 gathers over processes by a function that torch deprecates.
+    warnings.filterwarnings("ignore", "torch.distributed.nn.functional.all_gather is deprecated", FutureWarning)
     # A process without images, or a run in which nothing was attacked: the numbers say so themselves.
     warnings.filterwarnings("ignore", "The ``compute`` method of metric .* was called before the ``update`` method")
 

@@ -176,7 +176,8 @@ class ImageData(pl.LightningDataModule):
     def _evaluation_loader(self, split: Split) -> DataLoader:
         sampler = ShardSampler(self._datasets[split], *self._world())
         local = max(1, self.batch_size // sampler.num_replicas)
-        return DataLoader(self._datasets[split], local, sampler=sampler, **self._workers())
+        # By name: Lightning makes the loader of a prediction anew, and fails on a batch size given by position.
+        return DataLoader(self._datasets[split], batch_size=local, sampler=sampler, **self._workers())
 
     def _world(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)

@@ -13,8 +13,8 @@ __all__ = ["ResumableLoader"]
 class ResumableLoader(DataLoader):
     """A DataLoader over a `ShuffleSampler` with the `state_dict` protocol that Lightning checkpoints.
 
-    After `load_state_dict` the next iteration goes on behind the last consumed batch of its epoch; later ones are
-    whole.
+    After `load_state_dict` the next iteration goes on behind the last consumed batch if it is of the same epoch; all
+    others are whole.
     """
 
     sampler: ShuffleSampler
@@ -22,11 +22,14 @@ class ResumableLoader(DataLoader):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._consumed = 0
-        self._resume_at = 0
+        self._resume: tuple[int, int] | None = None  # epoch and first batch
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # A generator starts at the first `next`, after Lightning has called `set_epoch`.
-        first, self._resume_at = self._resume_at, 0
+        epoch, first = self._resume or (0, 0)
+        self._resume = None
+        # Of another epoch: the saved one was over, be it by limit_train_batches, before the loader's end.
+        first = first if epoch == self.sampler.epoch else 0
         self.sampler.first_batch = first
         try:
             for self._consumed, batch in enumerate(super().__iter__(), start=first + 1):
@@ -35,9 +38,9 @@ class ResumableLoader(DataLoader):
             self.sampler.first_batch = 0
 
     def state_dict(self) -> dict[str, int]:
-        """Return the number of batches consumed in the current epoch, on each process."""
-        return {"consumed": self._consumed}
+        """Return the current epoch and the number of batches consumed in it, on each process."""
+        return {"epoch": self.sampler.epoch, "consumed": self._consumed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on behind `state["consumed"]` batches; a finished epoch starts anew."""
-        self._resume_at = state["consumed"] % len(self)
+        """Go on behind `state["consumed"]` batches of epoch `state["epoch"]`; a finished epoch starts anew."""
+        self._resume = state["epoch"], state["consumed"] % len(self)

@@ -68,9 +68,23 @@ class ShuffleSampler(DistributedSampler):
 
 
 class ShardSampler(DistributedSampler):
-    """Every position exactly once over all processes, in order; shards may differ by one (nothing is padded)."""
+    """Every position exactly once over all processes, in order; shards may differ by one (nothing is padded).
+
+    Args:
+        dataset: what is sampled; only its length is used.
+        num_replicas: number of processes.
+        rank: this process.
+
+    Raises:
+        ValueError: if a process would be left without a sample: the others would wait for it forever.
+    """
 
     def __init__(self, dataset: Dataset, num_replicas: int = 1, rank: int = 0) -> None:
+        if len(dataset) < num_replicas:  # type: ignore[arg-type]
+            raise ValueError(
+                f"{len(dataset)} images do not go round {num_replicas} processes: "  # type: ignore[arg-type]
+                "use fewer processes or more images"
+            )
         super().__init__(dataset, num_replicas, rank, shuffle=False)
         self.positions = range(rank, len(dataset), num_replicas)  # type: ignore[arg-type]
 

@@ -6,7 +6,7 @@ of every code, and the summed energy of the maps is the loss. Plain SGD on it is
 
 import math
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -86,6 +86,8 @@ class CodeSOM(pl.LightningModule):
         for name, (start, end) in (("sigma", sigma), ("alpha", alpha)):
             if not (0 < start < math.inf and 0 < end < math.inf):
                 raise ValueError(f"{name} is [{start}, {end}]: both ends must be above 0")
+        if init not in get_args(InitialMethod):
+            raise ValueError(f"init {init!r} is unknown; choose 'sample' or 'random'")
         self.save_hyperparameters()
         self.init = init
         self.seed = seed
@@ -103,6 +105,7 @@ class CodeSOM(pl.LightningModule):
         self._measures = nn.ModuleList()
         self.results: dict[str, dict[str, float]] = {}
         self.hits: dict[str, Tensor] = {}
+        self._overshot: set[str] = set()  # depths that were warned of
 
     @property
     def maps(self) -> dict[str, SelfOrganizingMap]:
@@ -119,9 +122,7 @@ class CodeSOM(pl.LightningModule):
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
-            raise ValueError(
-                "CodeSOM learns the classes from a data module: pass datamodule=ImageData(...) to the Trainer"
-            )
+            raise ValueError("CodeSOM learns the classes from a data module: pass datamodule=ImageData(...) to fit")
         self.classes = data.classes
         lattice = self.lattice
         collection = MetricCollection(
@@ -138,6 +139,8 @@ class CodeSOM(pl.LightningModule):
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        if clip := self.trainer.gradient_clip_val:
+            raise ValueError(f"trainer.gradient_clip_val is {clip}: clipping breaks Kohonen's rule, leave it out")
         # One named group a depth; alpha(progress) replaces the rate at every step.
         groups = [{"params": [som.prototypes], "name": depth} for depth, som in self.maps.items()]
         return torch.optim.SGD(groups, lr=self.alpha(0.0))
@@ -179,6 +182,13 @@ class CodeSOM(pl.LightningModule):
         self.log("fit/alpha", self.trainer.optimizers[0].param_groups[0]["lr"])
         self.samples_seen += local * self.trainer.world_size
         return torch.stack(energies).sum()
+
+    @override
+    def on_validation_start(self) -> None:
+        if not all(som.initialised for som in self.maps.values()):
+            raise ValueError("the maps are empty: fit them first, or give the checkpoint of a fit (--ckpt_path)")
+
+    on_test_start = on_validation_start
 
     @override
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Winners]:
@@ -228,6 +238,8 @@ class CodeSOM(pl.LightningModule):
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         backbone = self.extractor.backbone
+        if "backbone_digest" not in checkpoint:
+            raise ValueError("the file is no checkpoint of CodeSOM: give the last.ckpt of a fit")
         if checkpoint["backbone_digest"] != backbone.digest:
             raise ValueError(
                 f"the checkpoint's maps were fit on codes of another network: the weights of '{backbone.name}' here "
@@ -273,9 +285,9 @@ class CodeSOM(pl.LightningModule):
             som.standardiser.update(codes)
 
     def _check_stability(self, depth: str, som: SelfOrganizingMap, winners: Winners, sigma: float) -> None:
-        """Stop a learning rate that diverges; below 1 none can, since a neighbourhood's mean is at most 1."""
+        """Stop a learning rate that diverges; up to 1 none can, since a neighbourhood's mean is at most 1."""
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        if rate < 1:
+        if rate <= 1:
             return
         weights = neighbourhood_weights(gaussian(som.lattice, sigma, winners.bmu.device), winners.bmu)
         mean = self.trainer.strategy.reduce(weights.mean(0, keepdim=True), reduce_op="mean")
@@ -285,7 +297,6 @@ class CodeSOM(pl.LightningModule):
                 f"alpha {rate:g} diverges on {depth} at sigma {sigma:.3g}: alpha times the largest mean neighbourhood "
                 f"is {number:.3g} and must stay below 2; set model.alpha to at most {1.9 * rate / number:.2g}"
             )
-        if number > 1.001:
-            rank_zero_warn(
-                f"alpha {rate:g} overshoots on {depth} (stability number {number:.3g} > 1): lower model.alpha"
-            )
+        if number > 1 and depth not in self._overshot:
+            self._overshot.add(depth)
+            rank_zero_warn(f"alpha {rate:g} overshoots on {depth} (its stability number is {number:.3g}, above 1)")

@@ -51,6 +51,11 @@ def test_shards_hold_every_position_once(processes):
     assert [len(list(shard)) for shard in shards] == [len(shard) for shard in shards]
 
 
+def test_no_process_is_left_without_a_sample():
+    with pytest.raises(ValueError, match="23 images do not go round 24 processes"):
+        ShardSampler(DATA, 24, rank=0)
+
+
 def test_derived_seeds_differ_by_every_part():
     seeds = [derive_seed(0, 0), derive_seed(0, 1), derive_seed(1, 0), derive_seed(1, 1)]
     assert len(set(seeds)) == 4

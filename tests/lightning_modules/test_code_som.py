@@ -1,0 +1,406 @@
+import math
+import re
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+
+from lightning_modules import CodeSOM, code_som
+from tests.som import reference
+from tests.tiny import DOTTED, TAPS, make_data, make_model, make_trainer, prototypes
+
+
+class Recorder(Callback):
+    """What every step saw: codes, ids, rate, sigma, and the prototypes before and after."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        with torch.no_grad():
+            codes = pl_module.extractor(batch["image"]).codes
+        self.steps.append({"codes": codes, "ids": batch["id"].tolist(), "before": prototypes(pl_module)})
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        step = self.steps[-1]
+        step["after"] = prototypes(pl_module)
+        step["sigma"] = float(trainer.callback_metrics["fit/sigma"])
+        step["alpha"] = [group["lr"] for group in trainer.optimizers[0].param_groups]
+        step["logged_alpha"] = float(trainer.callback_metrics["fit/alpha"])
+
+
+@pytest.fixture
+def tree(make_tree):
+    """12 training images: 3 batches of 4, or 2 of 5 and a remainder that is left out."""
+    return make_tree({"train": 4, "val": 2})
+
+
+def scheduled(kind, start, end, progress):
+    match kind:
+        case "linear":
+            return start + (end - start) * progress
+        case "exponential":
+            return start * math.exp(progress * math.log(end / start))
+        case "cosine":
+            return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "topology", "standardise"),
+    [("linear", "torus", True), ("exponential", "plane", False), ("cosine", "torus", False)],
+)
+def test_every_step_is_kohonens_at_every_depth(tree, tmp_path, kind, topology, standardise):
+    model = make_model(schedule=kind, topology=topology, standardise=standardise, sigma=(2, 0.7), alpha=(0.9, 0.3))
+    recorder = Recorder()
+    make_trainer(tmp_path, recorder, max_epochs=2).fit(model, datamodule=make_data(tree, batch_size=5))
+    assert len(recorder.steps) == 4
+    for number, step in enumerate(recorder.steps):
+        progress = number * 5 / 20  # 20 samples in all: the remainder of 2 an epoch counts for nothing
+        sigma, alpha = scheduled(kind, 2, 0.7, progress), scheduled(kind, 0.9, 0.3, progress)
+        assert step["sigma"] == pytest.approx(sigma, rel=1e-6)
+        assert step["logged_alpha"] == pytest.approx(alpha, rel=1e-6)
+        assert step["alpha"] == pytest.approx([alpha, alpha], rel=1e-12)
+        for depth in TAPS:
+            codes = step["codes"][depth].double()
+            if standardise:  # the maps started from every batch of the first epoch, so all of them are counted
+                seen = torch.cat([other["codes"][depth] for other in recorder.steps[:2]]).double().numpy()
+                spread = seen.std(0)
+                codes = torch.from_numpy((codes.numpy() - seen.mean(0)) / np.where(spread == 0, 1, spread))
+            before = step["before"][depth].double()
+            bmu, *_ = reference.winners(codes, before)
+            h = reference.weights(bmu, 3, 4, topology, sigma)
+            expected = before.clone()
+            for k in range(12):
+                expected[k] += alpha / 5 * sum(h[b, k] * (codes[b] - before[k]) for b in range(5))
+            torch.testing.assert_close(step["after"][depth].double(), expected, rtol=1e-5, atol=1e-5)
+            assert not torch.equal(step["after"][depth], step["before"][depth])
+
+
+def test_the_optimizer_is_plain_sgd_with_a_named_group_a_depth():
+    model = make_model(taps=DOTTED)
+    optimizer = model.configure_optimizers()
+    assert type(optimizer) is torch.optim.SGD
+    assert [group["name"] for group in optimizer.param_groups] == DOTTED
+    for group, som in zip(optimizer.param_groups, model.maps.values(), strict=True):
+        assert len(group["params"]) == 1
+        assert group["params"][0] is som.prototypes
+        assert {group[key] for key in ("momentum", "dampening", "weight_decay")} == {0}
+        assert not group["nesterov"]
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {"_maps.0.prototypes", "_maps.1.prototypes"}
+
+
+class Meddler(Callback):
+    """Calls train() wherever it can, on the module and deep inside it."""
+
+    def _meddle(self, trainer, pl_module, *args, **kwargs):
+        pl_module.train()
+        pl_module.extractor.backbone.model.train()
+
+    on_fit_start = on_train_start = on_train_epoch_start = on_train_batch_start = on_before_zero_grad = _meddle
+    on_train_batch_end = on_validation_start = on_validation_epoch_start = on_validation_batch_start = _meddle
+    on_validation_batch_end = on_validation_epoch_end = on_train_epoch_end = on_test_start = _meddle
+    on_test_batch_start = _meddle
+
+
+def test_nothing_changes_the_backbone(tree, tmp_path):
+    model = make_model()
+    backbone = model.extractor.backbone
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    assert any("running_mean" in name for name in before)
+    data, images = make_data(tree), torch.rand(4, 3, 16, 16)
+    codes = model.extractor(images).codes
+    trainer = make_trainer(tmp_path, Meddler(), num_sanity_val_steps=1)
+    trainer.fit(model, datamodule=data)
+    trainer.validate(model, datamodule=data, verbose=False)
+    trainer.test(model, datamodule=data, verbose=False)
+    after = backbone.state_dict()
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        assert torch.equal(value, after[name]), name
+    for depth, code in model.extractor(images).codes.items():  # no dropout either
+        assert torch.equal(code, codes[depth])
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+def hooks(model):
+    return [name for name, module in model.extractor.backbone.named_modules() if module._forward_hooks]
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_codes_that_are_not_finite_name_the_row(tree, tmp_path, standardise):
+    model = make_model(backbone="tests.tiny:NotFinite", standardise=standardise)
+    with pytest.raises(ValueError, match=r"codes must be finite; row 1 of \d+ holds NaN or infinity"):
+        make_trainer(tmp_path).fit(model, datamodule=make_data(tree))
+    assert hooks(model) == []
+
+
+def test_codes_that_stop_being_finite_while_training_name_the_row(tree, tmp_path):
+    class Break(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.global_step == 3:
+                batch["image"][2] = math.inf
+
+    for standardise in (True, False):
+        model = make_model(standardise=standardise)
+        with pytest.raises(ValueError, match=r"codes must be finite; row 2 of 4 holds NaN or infinity \(1 in all\)"):
+            make_trainer(tmp_path, Break()).fit(model, datamodule=make_data(tree))
+        assert hooks(model) == []
+
+
+def test_an_exception_leaves_no_hook(tree, tmp_path):
+    model = make_model()
+    second = model.extractor.backbone.model.blocks["second"]
+    inside = []
+
+    def fail(module, inputs):
+        inside.append(hooks(model))
+        if len(inside) == 3:
+            raise RuntimeError("out of memory")
+
+    second.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        make_trainer(tmp_path).fit(model, datamodule=make_data(tree))
+    assert inside[-1] == [f"model.{layer}" for layer in TAPS.values()], "the hooks were there when it happened"
+    assert hooks(model) == []
+
+
+def test_a_rate_that_diverges_is_stopped(tree, tmp_path):
+    model = make_model(alpha=(50, 50))
+    documented = (
+        r"alpha 50 diverges on CL1 at sigma 2: alpha times the largest mean neighbourhood is [\d.]+ and must stay "
+        r"below 2; set model.alpha to at most [\d.]+"
+    )
+    with pytest.raises(ValueError, match=documented) as error:
+        make_trainer(tmp_path).fit(model, datamodule=make_data(tree))
+    assert hooks(model) == []
+    assert all(torch.isfinite(som.prototypes).all() for som in model.maps.values()), "stopped before the step"
+    advised = float(str(error.value).rsplit(" ", 1)[1])
+    assert 1.9 < advised < 50
+    # The advice holds for the step at hand; a rate of 1.9 holds always, since a mean of h is at most 1.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make_trainer(tmp_path).fit(make_model(alpha=(1.9, 1.9)), datamodule=make_data(tree))
+    texts = [str(warning.message) for warning in caught]
+    for depth in TAPS:
+        pattern = rf"alpha 1.9 overshoots on {depth} \(stability number 1\.\d+ > 1\): lower model.alpha"
+        assert any(re.fullmatch(pattern, text) for text in texts)
+
+
+def test_a_rate_below_one_is_never_checked(tree, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(code_som, "stability", lambda weights, rate: calls.append(rate) or torch.tensor(0.5))
+    make_trainer(tmp_path).fit(make_model(alpha=(0.999, 0.999)), datamodule=make_data(tree))
+    assert calls == []
+    make_trainer(tmp_path).fit(make_model(alpha=(1.0, 1.0)), datamodule=make_data(tree))
+    assert calls == [1.0] * 12  # 2 epochs of 3 batches at 2 depths
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sigma": (0, 1)}, r"sigma is \[0, 1\]: both ends must be above 0"),
+        ({"sigma": (1, -0.5)}, r"sigma is \[1, -0.5\]"),
+        ({"sigma": (math.nan, 1)}, "sigma is"),
+        ({"sigma": (math.inf, 1)}, "sigma is"),
+        ({"alpha": (0.5, 0)}, r"alpha is \[0.5, 0\]"),
+        ({"rows": 0}, "rows=0"),
+        ({"cols": -1}, "cols=-1"),
+        ({"taps": {"CL1": "fist"}}, "'fist' is not a module .* did you mean 'first'"),
+        ({"backbone": "resnet19", "weights": "none"}, "'resnet19' is unknown; did you mean .*'resnet18'"),
+        ({"topology": "sphere"}, "topology 'sphere' is unknown; choose 'torus' or 'plane'"),
+        ({"schedule": "step"}, "schedule kind 'step' is unknown"),
+        ({"init": "pca"}, "init.* 'pca' is unknown; choose 'sample' or 'random'"),
+        ({"statistics": []}, "statistic"),
+        ({"statistics": ["median"]}, "median"),
+    ],
+)
+def test_settings_out_of_range_are_refused_on_construction(settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(**settings)
+
+
+def test_a_fit_needs_a_data_module_and_epochs(tree, tmp_path):
+    data = make_data(tree)
+    data.setup("fit")
+    with pytest.raises(ValueError, match="pass datamodule=ImageData"):
+        make_trainer(tmp_path).fit(make_model(), data.train_dataloader(), data.val_dataloader())
+    with pytest.raises(ValueError, match=r"trainer\.max_epochs is -1: the schedules of sigma and alpha need"):
+        make_trainer(tmp_path, max_epochs=-1, max_steps=2).fit(make_model(), datamodule=make_data(tree))
+
+
+def test_a_map_that_was_never_fit_is_refused(tree, tmp_path):
+    for stage in ("validate", "test"):
+        with pytest.raises(ValueError, match="the maps are empty: fit them first, or give the checkpoint of a fit"):
+            getattr(make_trainer(tmp_path), stage)(make_model(), datamodule=make_data(tree))
+
+
+@pytest.mark.parametrize("pool", [4, 7, 512])
+def test_statistics_count_every_sample_of_the_first_epoch_once(make_tree, tmp_path, monkeypatch, pool):
+    monkeypatch.setattr(code_som, "POOL", pool)  # or as many as there are units, 12
+    tree = make_tree({"train": 6, "val": 1})
+    model = make_model(rows=1, cols=3)
+    recorder = Recorder()
+    frozen = []
+
+    class Statistics(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *args):
+            frozen.append({depth: som.standardiser.mean.clone() for depth, som in pl_module.maps.items()})
+
+    make_trainer(tmp_path, recorder, Statistics()).fit(model, datamodule=make_data(tree))  # 18 images: 4 batches of 4
+    first, second = recorder.steps[:4], recorder.steps[4:]
+    ids = sorted(number for step in first for number in step["ids"])
+    assert len(set(ids)) == 16
+    assert ids != sorted(number for step in second for number in step["ids"]), "else the freeze is not seen"
+    for depth, som in model.maps.items():
+        codes = torch.cat([step["codes"][depth] for step in first]).double().numpy()
+        assert int(som.standardiser.count) == 16
+        np.testing.assert_allclose(som.standardiser.mean, codes.mean(0), rtol=1e-9)
+        spread = codes.std(0)
+        np.testing.assert_allclose(som.standardiser.standard_deviation, np.where(spread == 0, 1, spread), rtol=1e-9)
+        assert all(torch.equal(later[depth], frozen[3][depth]) for later in frozen[4:])
+
+
+def test_maps_start_alike_from_codes_and_differ_by_seed(tree, tmp_path):
+    starts = []
+    for seed in (0, 0, 1):
+        recorder = Recorder()
+        model = make_model(seed=seed, alpha=(0.1, 0.1))
+        make_trainer(tmp_path, recorder, max_epochs=1).fit(model, datamodule=make_data(tree))
+        starts.append(recorder.steps[0]["before"]["CL2"])
+    assert torch.equal(starts[0], starts[1])
+    assert not torch.allclose(starts[0], starts[2])
+
+
+# ------------------------------------------------------------------------------------------------- checkpoints
+
+
+class Saver(Callback):
+    """Saves after every step and after every epoch; no ModelCheckpoint, whose absence on a resume is a warning."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def on_train_batch_end(self, trainer, *args):
+        trainer.save_checkpoint(self.folder / f"step={trainer.global_step}.ckpt")
+
+    def on_train_epoch_end(self, trainer, *args):
+        trainer.save_checkpoint(self.folder / f"epoch={trainer.current_epoch}.ckpt")
+
+
+def fitted(tree, folder, *callbacks, data=None, path=None, **settings):
+    model = make_model(**settings)
+    keeps = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
+    trainer = make_trainer(folder, *callbacks, enable_checkpointing=keeps)
+    trainer.fit(model, datamodule=make_data(tree, **(data or {})), ckpt_path=path)
+    return model
+
+
+def state(model):
+    return {name: value for name, value in model.state_dict().items() if not name.startswith("extractor.")}
+
+
+def assert_equal_states(a, b):
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        assert torch.equal(value, b[name]), name
+
+
+def test_the_checkpoint_is_plain_small_and_whole(tree, tmp_path):
+    keep = ModelCheckpoint(tmp_path / "kept", save_last=True, save_top_k=0)
+    model = fitted(tree, tmp_path, keep, taps=DOTTED)
+    checkpoint = torch.load(tmp_path / "kept" / "last.ckpt", weights_only=True)
+    parts = {"prototypes", "initialised", "standardiser.count", "standardiser.mean", "standardiser.m2"}
+    assert checkpoint["state_dict"].keys() == {f"_maps.{i}.{part}" for i in (0, 1) for part in parts}
+    assert checkpoint["samples_seen"] == 24
+    assert checkpoint["backbone_digest"] == model.extractor.backbone.digest
+    assert checkpoint["hyper_parameters"]["taps"] == DOTTED
+
+    other = CodeSOM.load_from_checkpoint(tmp_path / "kept" / "last.ckpt", weights_only=True)
+    assert_equal_states(other.state_dict(), model.state_dict())
+    assert other.samples_seen == 24
+    validated = {}
+    for name, each in (("own", model), ("restored", make_model(taps=DOTTED))):
+        path = None if name == "own" else tmp_path / "kept" / "last.ckpt"
+        trainer = make_trainer(tmp_path, ModelCheckpoint(tmp_path / "kept", save_top_k=0), enable_checkpointing=True)
+        trainer.validate(each, datamodule=make_data(tree), ckpt_path=path, verbose=False)
+        assert_equal_states(state(each), state(model))
+        validated[name] = each.results
+    # undefined measures are NaN, which compares with nothing
+    assert repr(validated["own"]) == repr(validated["restored"])
+    assert validated["own"]["quantisation_error"].keys() == set(DOTTED)
+
+
+def test_the_caller_keeps_its_network_after_saving(tree, tmp_path):
+    """Lightning hands over the live state_dict: leaving the backbone out must not touch the module."""
+    model = fitted(tree, tmp_path, ModelCheckpoint(tmp_path / "kept", save_last=True, save_top_k=0))
+    assert any(name.startswith("extractor.") for name in model.state_dict())
+
+
+@pytest.mark.parametrize("settings", [{"seed": 1}, {"backbone": "tests.tiny:NotFinite", "seed": 2}])
+def test_the_checkpoint_of_another_network_is_refused(tree, tmp_path, settings):
+    fitted(tree, tmp_path, ModelCheckpoint(tmp_path / "kept", save_last=True, save_top_k=0))
+    with pytest.raises(ValueError, match=r"fit on codes of another network: the weights of 'tests.tiny.* have digest"):
+        fitted(tree, tmp_path, path=tmp_path / "kept" / "last.ckpt", **settings)
+
+
+def test_a_checkpoint_of_another_module_is_refused(tree, tmp_path):
+    fitted(tree, tmp_path, ModelCheckpoint(tmp_path / "kept", save_last=True, save_top_k=0))
+    foreign = torch.load(tmp_path / "kept" / "last.ckpt", weights_only=True)
+    del foreign["backbone_digest"], foreign["samples_seen"]
+    torch.save(foreign, tmp_path / "foreign.ckpt")
+    with pytest.raises(ValueError, match="is no checkpoint of CodeSOM"):
+        fitted(tree, tmp_path, path=tmp_path / "foreign.ckpt")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_resume_from_any_step_ends_bit_equal(tree, tmp_path, monkeypatch, num_workers):
+    monkeypatch.setattr(code_som, "POOL", 12)  # so that a checkpoint in the first epoch has partial statistics
+    data = {"num_workers": num_workers, "batch_size": 3}
+    whole = fitted(tree, tmp_path, Saver(tmp_path), data=data, rows=2, cols=3)
+    # 2 epochs of 4 batches; after step 4 the first is complete but for its end
+    for step in range(1, 9) if num_workers == 0 else (2, 5):
+        path = tmp_path / f"step={step}.ckpt"
+        resumed = fitted(tree, tmp_path, data=data, rows=2, cols=3, path=path)
+        assert_equal_states(state(resumed), state(whole))
+        assert resumed.samples_seen == 24, path
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_resume_after_an_epoch_ends_bit_equal(tree, tmp_path, num_workers):
+    data = {"num_workers": num_workers}
+    whole = fitted(tree, tmp_path, Saver(tmp_path), data=data)
+    resumed = fitted(tree, tmp_path, data=data, path=tmp_path / "epoch=0.ckpt")
+    assert_equal_states(state(resumed), state(whole))
+
+
+def test_a_resume_from_lightnings_own_checkpoints_ends_bit_equal(tree, tmp_path):
+    def keep():
+        return ModelCheckpoint(tmp_path / "kept", "{step}", every_n_train_steps=2, save_top_k=-1, save_last=True)
+
+    whole = fitted(tree, tmp_path, keep())
+    paths = sorted((tmp_path / "kept").glob("*.ckpt"))
+    assert [path.stem for path in paths] == ["last", "step=2", "step=4", "step=6"]  # of 2 epochs of 3 steps
+    for path in paths:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            resumed = fitted(tree, tmp_path, keep(), path=path)
+        assert_equal_states(state(resumed), state(whole))
+
+
+def test_a_resume_under_a_limit_of_batches_ends_bit_equal(tree, tmp_path):
+    """An epoch cut short by limit_train_batches is over: the next starts at its first batch."""
+    steps = {}
+    for name in (None, "epoch=0", "step=2", "step=3"):
+        recorder, model = Recorder(), make_model()
+        callbacks = (recorder, Saver(tmp_path)) if name is None else (recorder,)
+        path = None if name is None else tmp_path / f"{name}.ckpt"
+        make_trainer(tmp_path, *callbacks, limit_train_batches=2).fit(model, datamodule=make_data(tree), ckpt_path=path)
+        steps[name] = [step["ids"] for step in recorder.steps], state(model)
+    (ids, final), *resumed = steps.values()
+    assert len(ids) == 4
+    for first, (later, end) in zip((2, 2, 3), resumed, strict=True):
+        assert later == ids[first:]
+        assert_equal_states(end, final)

@@ -1,0 +1,80 @@
+"""Two processes give what one gives: `data.batch_size` counts the images of both."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+import train
+from tests.conftest import write_tree
+from tests.test_train import options, own_argv  # noqa: F401 (a fixture)
+from tests.two_processes import run_on_two
+
+
+@pytest.fixture(scope="module", params=[True, pytest.param(False, marks=pytest.mark.slow)], ids="standardise={}".format)
+def standardise(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folders(own_argv, standardise, tmp_path_factory):  # noqa: F811
+    """The folders of the run on one and on two processes: 9 images to validate and 3 to attack split unevenly."""
+    tree = write_tree(tmp_path_factory.mktemp("data") / "images", {"train": 4, "val": 3, "test": 1})
+    out = tmp_path_factory.mktemp("runs")
+    changes = {"model.standardise": str(standardise).lower(), "trainer.max_epochs": 2}
+    changes["model.alpha"] = "[0.9, 1.2]"  # from 1 on the stability check runs, which is a collective
+    run_on_two(options(tree, out / "2", **changes, **{"trainer.devices": 2, "trainer.strategy": "ddp"}))
+    train.main(options(tree, out / "1", **changes))
+    return [out / processes / "somscope" / "version_0" for processes in ("1", "2")]
+
+
+def test_prototypes_and_statistics_agree(folders, standardise):
+    one, two = (load_file(folder / "maps.safetensors") for folder in folders)
+    assert one.keys() == two.keys()
+    assert any(name.endswith("/mean") for name in one) == standardise
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, rtol=0, atol=1e-5 if "prototypes" in name else 1e-7, err_msg=name)
+    assert any(np.abs(values - values.mean(0)).max() > 0.1 for values in one.values()), (
+        "maps that never moved agree too"
+    )
+
+
+def test_checkpoints_agree(folders, standardise):
+    one, two = (torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in folders)
+    assert one["samples_seen"] == two["samples_seen"] == 24
+    assert one["global_step"] == two["global_step"] == 6
+    assert one["state_dict"].keys() == two["state_dict"].keys()
+    counts = [name for name in one["state_dict"] if name.endswith("count")]
+    assert bool(counts) == standardise
+    assert all(one["state_dict"][name] == two["state_dict"][name] == 12 for name in counts)
+
+
+def test_bmus_are_the_same(folders):
+    one, two = (pd.read_parquet(folder / "bmus.parquet") for folder in folders)
+    assert len(one) == 9 * 2, "no image is padded, none is left out"
+    pd.testing.assert_frame_equal(two.drop(columns="distance"), one.drop(columns="distance"))
+    np.testing.assert_allclose(two["distance"], one["distance"], rtol=1e-4)
+
+
+def test_measures_and_attacks_agree(folders):
+    one, two = (json.loads((folder / "measures.json").read_text()) for folder in folders)
+    assert_close(two, one)
+    kept = ["id", "label", "reference", "attack", "epsilon", "attacked", "clean_prediction"]
+    one, two = (pd.read_parquet(folder / "adversarial.parquet") for folder in folders)
+    assert one["id"].tolist() == [0, 1, 2]
+    pd.testing.assert_frame_equal(two[kept], one[kept])
+    np.testing.assert_allclose(two["linf"], one["linf"], rtol=1e-4)
+
+
+def assert_close(got, expected):
+    if isinstance(expected, dict):
+        assert got.keys() == expected.keys()
+        for key, value in expected.items():
+            assert_close(got[key], value)
+    elif isinstance(expected, float):
+        assert got == pytest.approx(expected, rel=1e-5)
+    else:
+        assert got == expected

@@ -1,0 +1,53 @@
+"""Runs `train.main` as one of two processes; `run_on_two` starts both, in a program of their own.
+
+As a program, `python -m tests.two_processes "[words]"`: it imports once, then forks, before torch has started a
+thread or touched a device.
+"""
+
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def run_on_two(words: list[str], timeout: float = 300) -> None:
+    """Run the words on two gloo processes, and raise with their output if one of them fails."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
+    environment = os.environ | shared | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.two_processes", json.dumps(words)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
+    if result.returncode:
+        raise RuntimeError(f"exit code {result.returncode}:\n{result.stdout}\n{result.stderr}")
+
+
+def main() -> int:
+    words = json.loads(sys.argv.pop())
+    import train
+
+    def run(rank: int) -> None:
+        os.environ["LOCAL_RANK"] = str(rank)  # so that Lightning starts no processes of its own
+        train.main(words)
+
+    processes = [multiprocessing.get_context("fork").Process(target=run, args=(rank,)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    while all(process.is_alive() for process in processes):
+        time.sleep(0.05)
+    for process in processes:  # the partner of one that failed would wait for it forever
+        process.join(30)
+        process.kill()
+        process.join()
+    return any(process.exitcode for process in processes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
