@@ -12,11 +12,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 from typing_extensions import override
 
 from codes import STATISTICS, CodeExtractor, Extraction, Statistic, load_backbone
-from measures import CollisionLift, EffectiveUnits, Hits, QuantisationError, TopographicError
+from measures import map_measures
 from som import (
     InitialMethod,
     Lattice,
@@ -124,23 +124,11 @@ class CodeSOM(pl.LightningModule):
         if data is None:
             raise ValueError("CodeSOM learns the classes from a data module: pass datamodule=ImageData(...) to fit")
         self.classes = data.classes
-        lattice = self.lattice
-        collection = MetricCollection(
-            {
-                "quantisation_error": QuantisationError(),
-                "topographic_error": TopographicError(lattice.rows, lattice.cols, lattice.topology),
-                "effective_units": EffectiveUnits(lattice.units, len(self.classes)),
-                "collision_lift": CollisionLift(lattice.units, len(self.classes)),
-                "hits": Hits(lattice.units, len(self.classes)),
-                "dead_channels": MeanMetric(),
-            }
-        )
+        collection = map_measures(self.lattice, len(self.classes))
         self._measures = nn.ModuleList(collection.clone() for _ in self.depths).to(self.device)
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        if clip := self.trainer.gradient_clip_val:
-            raise ValueError(f"trainer.gradient_clip_val is {clip}: clipping breaks Kohonen's rule, leave it out")
         # One named group a depth; alpha(progress) replaces the rate at every step.
         groups = [{"params": [som.prototypes], "name": depth} for depth, som in self.maps.items()]
         return torch.optim.SGD(groups, lr=self.alpha(0.0))
@@ -156,6 +144,8 @@ class CodeSOM(pl.LightningModule):
 
     @override
     def on_fit_start(self) -> None:
+        if clip := self.trainer.gradient_clip_val:
+            raise ValueError(f"trainer.gradient_clip_val is {clip}: clipping breaks Kohonen's rule, leave it out")
         if not all(som.initialised for som in self.maps.values()):
             self._initialise_maps()
 

@@ -1,6 +1,7 @@
 """Measures on maps: torchmetrics with exact sum states, each over a functional twin."""
 
 from measures.classes import CollisionLift, collision_lift
+from measures.collection import map_measures
 from measures.displacement import MapDisplacement, map_displacement
 from measures.occupancy import EffectiveUnits, Hits, count_hits, density, effective_units
 from measures.quality import QuantisationError, TopographicError, quantisation_error, topographic_error
@@ -19,6 +20,7 @@ __all__ = [
     "density",
     "effective_units",
     "map_displacement",
+    "map_measures",
     "quantisation_error",
     "success_rate",
     "topographic_error",

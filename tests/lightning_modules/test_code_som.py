@@ -185,17 +185,22 @@ def test_a_rate_that_diverges_is_stopped(tree, tmp_path):
         make_trainer(tmp_path).fit(make_model(alpha=(1.9, 1.9)), datamodule=make_data(tree))
     texts = [str(warning.message) for warning in caught]
     for depth in TAPS:
-        pattern = rf"alpha 1.9 overshoots on {depth} \(stability number 1\.\d+ > 1\): lower model.alpha"
+        pattern = rf"alpha 1.9 overshoots on {depth} \(its stability number is 1\.\d+, above 1\)"
         assert any(re.fullmatch(pattern, text) for text in texts)
 
 
-def test_a_rate_below_one_is_never_checked(tree, tmp_path, monkeypatch):
+def test_clipped_gradients_are_refused(tree, tmp_path):
+    with pytest.raises(ValueError, match=r"trainer.gradient_clip_val is 0\.5: clipping breaks Kohonen's rule"):
+        make_trainer(tmp_path, gradient_clip_val=0.5).fit(make_model(), datamodule=make_data(tree))
+
+
+def test_a_rate_up_to_one_is_never_checked(tree, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(code_som, "stability", lambda weights, rate: calls.append(rate) or torch.tensor(0.5))
-    make_trainer(tmp_path).fit(make_model(alpha=(0.999, 0.999)), datamodule=make_data(tree))
-    assert calls == []
     make_trainer(tmp_path).fit(make_model(alpha=(1.0, 1.0)), datamodule=make_data(tree))
-    assert calls == [1.0] * 12  # 2 epochs of 3 batches at 2 depths
+    assert calls == []
+    make_trainer(tmp_path).fit(make_model(alpha=(1.5, 1.5)), datamodule=make_data(tree))
+    assert calls == pytest.approx([1.5] * 12)  # 2 epochs of 3 batches at 2 depths
 
 
 @pytest.mark.parametrize(

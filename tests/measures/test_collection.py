@@ -8,30 +8,19 @@ from torch import distributed, multiprocessing
 from torchmetrics import MetricCollection
 
 from measures import (
-    CollisionLift,
-    EffectiveUnits,
-    Hits,
     MapDisplacement,
-    QuantisationError,
     Rate,
-    TopographicError,
     count_hits,
+    map_measures,
     occupancy,
 )
+from som import Lattice
 
 ROWS, COLS, CLASSES = 3, 4, 3
 
 
 def collection():
-    return MetricCollection(
-        {
-            "quantisation_error": QuantisationError(),
-            "topographic_error": TopographicError(ROWS, COLS),
-            "hits": Hits(ROWS * COLS, CLASSES),
-            "effective_units": EffectiveUnits(ROWS * COLS, CLASSES),
-            "collision_lift": CollisionLift(ROWS * COLS, CLASSES),
-        }
-    )
+    return map_measures(Lattice(ROWS, COLS), CLASSES)
 
 
 def samples(count, seed=0):
@@ -41,6 +30,7 @@ def samples(count, seed=0):
         "second": torch.randint(ROWS * COLS, (count,), generator=generator),
         "distance": torch.rand(count, generator=generator),
         "label": torch.randint(CLASSES, (count,), generator=generator),
+        "value": torch.rand(count, generator=generator),
     }
 
 
@@ -60,7 +50,8 @@ def test_hits_are_counted_once_for_all_who_need_them(monkeypatch):
     metrics = collection()
     metrics.update(**samples(20))
     groups = sorted(sorted(group) for group in metrics.compute_groups.values())
-    assert groups == [["collision_lift", "effective_units", "hits"], ["quantisation_error"], ["topographic_error"]]
+    shared = ["collision_lift", "effective_units", "hits"]
+    assert groups == [shared, ["dead_channels"], ["quantisation_error"], ["topographic_error"]]
     assert len(calls) == 3
     metrics.update(**samples(20, seed=1))
     assert len(calls) == 4
