@@ -36,8 +36,8 @@ def closing_table(measures: dict[str, Any]) -> str:
 def _attack_table(results: dict[str, Any]) -> str:
     clean = results["clean_accuracy"]
     title = (
-        f"Attacks: Linf budget, accuracy against {results['reference']} (95 % Wilson interval), and the mean "
-        "displacement of the BMUs in lattice steps, adversarial (noise of the same Linf)"
+        f"Attacks: Linf budget; accuracy against {results['reference']} (95 % Wilson interval);\n"
+        "mean displacement of the BMUs in lattice steps: adversarial (noise of the same Linf)"
     )
     header = ["attack", "budget", "accuracy"]
     rows = [["none", "0", _rate(clean)]]

@@ -40,8 +40,8 @@ Maps, on the validation images
 layer2.0  1000     0             1234            12.3            0.5"""
 
 ATTACKS_TEXT = """\
-Attacks: Linf budget, accuracy against ImageNet labels (95 % Wilson interval), and the mean displacement of the BMUs \
-in lattice steps, adversarial (noise of the same Linf)
+Attacks: Linf budget; accuracy against ImageNet labels (95 % Wilson interval);
+mean displacement of the BMUs in lattice steps: adversarial (noise of the same Linf)
 attack  budget          accuracy                    CL1               layer2.0
 ------------------------------------------------------------------------------
   none       0  0.87 (0.62-0.96)                                              \n\
