@@ -29,13 +29,13 @@ class CodeExtractor(nn.Module):
     """A frozen backbone with taps.
 
     Gradients reach the pixels; wrap the call in ``torch.no_grad()`` where they are not wanted. Hooks sit on the
-    backbone only during a forward. On construction, a single image is forwarded to learn the dimensions.
+    backbone only during a forward. On construction, two images are forwarded to learn the dimensions.
 
     Args:
         backbone: The frozen backbone.
         taps: Depth to dotted module name, or a list of dotted names; None for the backbone's own.
         statistics: The statistics that make up the codes, in this order.
-        image_size: Side in pixels of the image that is forwarded on construction; None for the backbone's crop.
+        image_size: Side in pixels of the images that are forwarded on construction; None for the backbone's crop.
 
     Attributes:
         depths: Names of the depths, in the order of the taps.
@@ -70,10 +70,10 @@ class CodeExtractor(nn.Module):
         self.statistics = tuple(statistics)
         width = code_width(1, self.statistics)
         side = image_size or backbone.preprocessing.crop
-        probe = backbone.mean.new_zeros(1, 3, side, side)
+        probe = backbone.mean.new_zeros(2, 3, side, side)  # a single one would hide an output that mixes images
         chosen = taps if taps is not None else backbone.taps
         if chosen is None:
-            raise ValueError(_without_taps(backbone, probe))
+            raise ValueError(_without_taps(backbone, probe[:1]))
         self.taps = name_taps(chosen)
         self.depths = tuple(self.taps)
         resolve_taps(backbone.model, self.taps, backbone.name)
@@ -97,11 +97,10 @@ class CodeExtractor(nn.Module):
         """
         check_images(images)
         backbone = self.backbone
-        height, width = images.shape[-2:]
         taps = Taps(
             backbone.model,
             self.taps,
-            (height, width),
+            images.shape,
             self.statistics,
             backbone.prefix_tokens,
             backbone.layout,

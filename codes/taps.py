@@ -25,8 +25,8 @@ class Taps:
     Args:
         model: The network to tap.
         taps: Depth to dotted module name, or a list of dotted names, each of which then names its own depth.
-        image_size: Height and width of the images that go in, in pixels; the grid of tokens and the layout of 4-D
-            outputs are told from it.
+        image_shape: Shape of the images that go in, (B, 3, H, W); the grid of tokens and the layout of 4-D outputs are
+            told from it, and outputs whose first dimension is not B are refused.
         statistics: The statistics that make up the code, in this order.
         prefix_tokens: Number of class and register tokens before a transformer's patch tokens.
         layout: The layout that the network declares; it decides where an output can be read both ways.
@@ -37,12 +37,12 @@ class Taps:
         dead: Depth to the number of channels without a center of mass, (B,) int64.
 
     Raises:
-        ValueError: If a layer is unknown; on forwarding, if an output is no feature map or a layer fires twice; on
-            leaving, if a layer never fired.
+        ValueError: If a layer is unknown; on forwarding, if an output is no feature map of each image or a layer
+            fires twice; on leaving, if a layer never fired.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True))
-        >>> with torch.no_grad(), Taps(model, {"CL1": "1"}, image_size=(5, 7)) as taps:
+        >>> with torch.no_grad(), Taps(model, {"CL1": "1"}, image_shape=(2, 3, 5, 7)) as taps:
         ...     _ = model(torch.rand(2, 3, 5, 7))
         >>> taps.codes["CL1"].shape
         torch.Size([2, 20])
@@ -52,7 +52,7 @@ class Taps:
         self,
         model: nn.Module,
         taps: TapSpec,
-        image_size: tuple[int, int],
+        image_shape: Sequence[int],
         statistics: Sequence[Statistic] = STATISTICS,
         prefix_tokens: int = 0,
         layout: Layout = "NCHW",
@@ -64,7 +64,7 @@ class Taps:
         self._name = name or type(model).__name__
         self._layers = name_taps(taps)
         self._modules = resolve_taps(model, taps, self._name)
-        self._image_size = image_size
+        self._image_shape = tuple(image_shape)
         self._statistics = tuple(statistics)
         self._prefix_tokens = prefix_tokens
         self._layout: Layout = layout
@@ -94,6 +94,7 @@ class Taps:
 
     def _hook(self, depth: str) -> Callable[[nn.Module, object, object], None]:
         layer = f"layer {self._layers[depth]!r} of {self._name}"
+        batch, _, height, width = self._image_shape
 
         def summarise_output(module: nn.Module, inputs: object, output: object) -> None:
             if depth in self.codes:
@@ -101,8 +102,13 @@ class Taps:
                     f"{layer} runs more than once in a forward pass, so it has no single code; tap a module that runs "
                     "once, such as the block that contains it"
                 )
+            if isinstance(output, Tensor) and output.shape[:1] != (batch,):
+                raise ValueError(
+                    f"{layer} gives shape {tuple(output.shape)} for {batch} images: the first dimension must be "
+                    "the images (not windows, nor the tokens of a sequence-first module); tap a module that contains it"
+                )
             try:
-                maps = to_maps(output, self._image_size, self._prefix_tokens, self._layout)
+                maps = to_maps(output, (height, width), self._prefix_tokens, self._layout)
             except ValueError as error:
                 raise ValueError(f"{layer} {error}") from None
             if torch.is_grad_enabled() and maps.requires_grad:

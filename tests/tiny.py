@@ -27,7 +27,7 @@ class Tiny(nn.Module):
 
 
 class NotFinite(Tiny):
-    """NaN in row 1 of every batch that has one; the single image of the probe passes."""
+    """NaN in row 1 of every batch that has one."""
 
     def forward(self, images: Tensor) -> Tensor:
         images = images.clone()

@@ -74,3 +74,35 @@ def timm_vit() -> nn.Module:
 
 def timm_swin() -> nn.Module:
     return timm.create_model("swin_tiny_patch4_window7_224", img_size=(64, 128), window_size=4, depths=(1, 1, 1, 1))
+
+
+class Windows(nn.Module):
+    """Attention in windows of 4 x 4 pixels: each becomes a sample of its own, (B * windows, 16, C)."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 4, 5, 1).flatten(3, 4).flatten(0, 2)
+
+
+class SequenceFirst(nn.Module):
+    """The tokens before the images, (T, B, C), as nn.Transformer wants them by default."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.flatten(2).permute(2, 0, 1)
+
+
+def sequence_first() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 1), SequenceFirst())
+
+
+class Mixed(nn.Module):
+    """Two modules whose outputs do not hold one map an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.windows = Windows()
+        self.sequence = SequenceFirst()
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.conv(images)
+        return self.windows(maps).sum() + self.sequence(maps).sum()

@@ -78,7 +78,7 @@ def test_a_transformers_tokens_are_summarised_on_their_grid():
     grid = torch.stack([tokens[0][:, 3 + 4 * row : 7 + 4 * row] for row in range(2)], dim=1)  # (B, 2, 4, 192)
     expected, _ = summarise(grid.permute(0, 3, 1, 2))
     # Not the extractor: its probe is square, and this ViT takes one size.
-    taps = Taps(backbone.model, {"CL1": "blocks.1"}, (32, 64), prefix_tokens=backbone.prefix_tokens)
+    taps = Taps(backbone.model, {"CL1": "blocks.1"}, (2, 3, 32, 64), prefix_tokens=backbone.prefix_tokens)
     with torch.no_grad(), taps:
         backbone(images(2, 32, 64))
     torch.testing.assert_close(taps.codes["CL1"], expected)
@@ -158,6 +158,12 @@ def test_without_taps_the_error_lists_layers_and_shapes():
     ):
         CodeExtractor(backbone, image_size=8)
     assert hooks(backbone) == 0
+
+
+def test_the_probe_sees_what_a_single_image_hides():
+    backbone = load_backbone("tests.codes.factories:sequence_first")
+    with pytest.raises(ValueError, match=r"layer '1' of .* gives shape \(1, 2, 4\) for 2 images"):
+        CodeExtractor(backbone, ["1"], image_size=1)  # (1, 1, 4) for one image
 
 
 def test_an_unknown_layer_is_named():

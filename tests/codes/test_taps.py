@@ -7,17 +7,17 @@ import torch
 from torch import nn
 
 from codes import Taps, load_backbone, resolve_taps
-from tests.codes.factories import Tiny
+from tests.codes.factories import Mixed, Tiny
 from tests.codes.reference import summarise_slowly
 
-IMAGE = (48, 64)
+IMAGES = (1, 3, 48, 64)
 
 
 random_backbone = functools.cache(lambda name: load_backbone(name, "none"))
 
 
 def images(batch=1):
-    return torch.rand(batch, 3, *IMAGE, generator=torch.Generator().manual_seed(7))
+    return torch.rand(batch, *IMAGES[1:], generator=torch.Generator().manual_seed(7))
 
 
 def hooks(model):
@@ -48,7 +48,7 @@ def unmodified_map(backbone, layer):
 def test_summarises_the_map_before_it_is_overwritten(name, layer, gradients):
     backbone = random_backbone(name)
     pixels = images().requires_grad_(gradients)
-    with Taps(backbone.model, [layer], IMAGE) as taps:
+    with Taps(backbone.model, [layer], IMAGES) as taps:
         backbone(pixels)
     expected, dead = summarise_slowly(unmodified_map(backbone, layer))
     code = taps.codes[layer]
@@ -67,7 +67,7 @@ def test_summarises_the_map_before_it_is_overwritten(name, layer, gradients):
 
 def test_no_feature_map_outlives_its_hook():
     model = Tiny().eval()
-    with torch.no_grad(), Taps(model, ["norm"], IMAGE) as taps:
+    with torch.no_grad(), Taps(model, ["norm"], IMAGES) as taps:
         model(images())
     code = taps.codes["norm"]
     assert code._base is None
@@ -76,7 +76,7 @@ def test_no_feature_map_outlives_its_hook():
 
 def test_can_be_entered_again():
     model = Tiny().eval()
-    taps = Taps(model, {"CL1": "conv"}, IMAGE)
+    taps = Taps(model, {"CL1": "conv"}, IMAGES)
     for _ in range(2):
         with taps:
             model(images())
@@ -86,7 +86,7 @@ def test_can_be_entered_again():
 
 def test_codes_come_in_the_order_of_the_taps():
     model = Tiny().eval()
-    with Taps(model, ["norm", "conv"], IMAGE) as taps:
+    with Taps(model, ["norm", "conv"], IMAGES) as taps:
         model(images())
     assert list(taps.codes) == list(taps.dead) == ["norm", "conv"]
 
@@ -102,7 +102,7 @@ def test_hooks_go_when_the_forward_fails():
         raise BrokenError
 
     model.fc.forward = fail
-    with pytest.raises(BrokenError), Taps(model, ["conv", "fc"], IMAGE):
+    with pytest.raises(BrokenError), Taps(model, ["conv", "fc"], IMAGES):
         model(images())
     assert hooks(model) == 0
 
@@ -118,8 +118,19 @@ def test_hooks_go_when_the_forward_fails():
 )
 def test_a_layer_without_a_single_map_is_named_and_hooks_go(layer, message):
     model = Tiny().eval()
-    with pytest.raises(ValueError, match=message), Taps(model, ["conv", layer], IMAGE, name="tiny"):
+    with pytest.raises(ValueError, match=message), Taps(model, ["conv", layer], IMAGES, name="tiny"):
         model(images())
+    assert hooks(model) == 0
+
+
+@pytest.mark.parametrize(("layer", "size"), [("windows", 8), ("windows", 16), ("sequence", 8)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_output_that_is_not_image_by_image_is_refused(layer, size, batch):
+    model = Mixed()
+    first, second = (size * size, batch) if layer == "sequence" else (batch * (size // 4) ** 2, 16)
+    message = rf"layer '{layer}' of mixed gives shape \({first}, {second}, 4\) for {batch} images: the first dimension"
+    with pytest.raises(ValueError, match=message), Taps(model, [layer], (batch, 3, size, size), name="mixed"):
+        model(torch.rand(batch, 3, size, size))
     assert hooks(model) == 0
 
 
