@@ -27,7 +27,8 @@ def summarise(maps: Tensor, statistics: Sequence[Statistic] = STATISTICS) -> tup
     mass (``"com"``) is weighted by the non-negative part of the map, in coordinates from -1 (first row or column) to 1
     (last); an axis of a single position lies at 0. A channel without a positive part has no center of mass: it is put
     at (0, 0) and counted. Everything is computed in float32, and the gradient is finite for every finite map, constant
-    and dead channels included (it is 0 where the statistic has no derivative).
+    and dead channels included (it is 0 where the statistic has no derivative). NaN and
+    infinities in a map come out as NaN or infinities; only a maximum and a center of mass may not see a -inf.
 
     Args:
         maps: Feature maps, (B, C, H, W), in any floating type and memory format.
@@ -125,8 +126,9 @@ def _block_names(statistics: Sequence[Statistic]) -> list[str]:
 def _safe_sqrt(variance: Tensor) -> Tensor:
     # The derivative of sqrt at 0 is infinite, and infinity times the inner 0 is NaN: both branches of the outer
     # `where` must have finite gradients, hence the inner one.
-    positive = variance > 0
-    return torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0)
+    # Asked for this way round, NaN counts as neither constant nor dead: it must stay visible in the code.
+    constant = variance <= 0
+    return torch.where(constant, 0.0, torch.where(constant, 1.0, variance).sqrt())
 
 
 def _center_of_mass(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,7 +137,7 @@ def _center_of_mass(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rows = positive.sum(dim=3)  # (B, C, H)
     cols = positive.sum(dim=2)  # (B, C, W)
     mass = rows.sum(dim=2)
-    alive = mass >= _LEAST_MASS
+    alive = ~(mass < _LEAST_MASS)  # NaN is not dead: it must stay visible in the code
     divisor = torch.where(alive, mass, 1.0)
     # An elementwise product, not a matmul: autocast and TF32 would round a matmul's inputs.
     row = (rows * _axis(rows)).sum(dim=2) / divisor

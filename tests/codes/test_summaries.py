@@ -109,6 +109,24 @@ def test_gradient_of_constant_and_dead_channels_is_finite(value):
     assert dead.tolist() == ([0, 0] if value > 1e-35 else [3, 3])
 
 
+@pytest.mark.parametrize("statistics", [(name,) for name in STATISTICS] + [STATISTICS])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_stays_visible_in_every_statistic(statistics, value):
+    maps = example_maps()
+    maps[1, 5, 2, 3] = value
+    codes, _ = summarise(maps, statistics)
+    assert codes[0].isfinite().all()
+    for name, block in statistic_slices(6, statistics).items():
+        assert codes[1, block].isfinite().tolist() == [True] * 5 + [False], name
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_map_of_nothing_finite_is_not_dead(value):
+    codes, dead = summarise(torch.full((1, 2, 5, 7), value))
+    assert not codes.isfinite().any()
+    assert dead.tolist() == [0]
+
+
 @pytest.mark.parametrize(
     ("statistics", "message"),
     [
