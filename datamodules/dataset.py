@@ -19,6 +19,10 @@ from datamodules.samplers import derive_seed
 
 __all__ = ["ImageDataset", "Interpolation", "RandomViews", "Sample"]
 
+# Views of a photograph come from one decoding. Of the module, since a dataset with a cache could not be pickled, as
+# worker processes under spawn and forkserver need.
+_read_once = lru_cache(maxsize=32)(read_rgb)
+
 Interpolation = Literal["bilinear", "bicubic"]
 
 
@@ -78,14 +82,13 @@ class RandomViews(ImageDataset):
         super().__init__(files, crop, crop, interpolation)
         self.views = views
         self.seed = seed
-        self._read = lru_cache(maxsize=32)(read_rgb)  # views of a photograph come from one decoding
 
     def __len__(self) -> int:
         return len(self.files) * self.views
 
     def __getitem__(self, position: int) -> Sample:
         file = self.files[position // self.views]
-        image = self._read(file.path)
+        image = _read_once(file.path)
         with torch.random.fork_rng(devices=[]):  # torchvision's crop draws from the global generator
             torch.manual_seed(derive_seed(self.seed, position))
             box = v2.RandomResizedCrop(self.crop).make_params([image])

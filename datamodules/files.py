@@ -14,7 +14,16 @@ from PIL import Image, UnidentifiedImageError
 from torchvision.datasets.folder import IMG_EXTENSIONS, ImageFolder
 from tqdm import tqdm
 
-__all__ = ["EXTENSIONS", "Corrupt", "ImageFile", "OnCorrupt", "find_images", "read_rgb", "without_corrupt"]
+__all__ = [
+    "EXTENSIONS",
+    "Corrupt",
+    "ImageFile",
+    "ImageTree",
+    "OnCorrupt",
+    "find_images",
+    "read_rgb",
+    "without_corrupt",
+]
 
 EXTENSIONS = (*IMG_EXTENSIONS, ".gif")
 OnCorrupt = Literal["skip", "error"]
@@ -36,14 +45,28 @@ class Corrupt(NamedTuple):
     reason: str
 
 
-def find_images(root: Path) -> tuple[dict[str, list[ImageFile]], list[str]]:
+class ImageTree(NamedTuple):
+    """What an image tree holds.
+
+    Args:
+        splits: the samples of each split found, sorted by class and file name.
+        classes: the sorted class names over all splits.
+        left_out: the files of each split whose names end in none of `EXTENSIONS`, hidden ones aside.
+    """
+
+    splits: dict[str, list[ImageFile]]
+    classes: list[str]
+    left_out: dict[str, list[Path]]
+
+
+def find_images(root: Path) -> ImageTree:
     """List the splits of an image tree.
 
     Args:
         root: a folder that holds `train/`, `val/` and optionally `test/`, each with one folder a class.
 
     Returns:
-        The samples of each split found, sorted by class and file name, and the sorted class names over all splits.
+        The samples, the classes and what was left out.
 
     Raises:
         FileNotFoundError: if the folder or its splits are missing.
@@ -60,7 +83,8 @@ def find_images(root: Path) -> tuple[dict[str, list[ImageFile]], list[str]]:
             f"data.root '{root}' has no train/, val/ or test/ folder (it holds: {inside}): arrange the images as "
             f"{root}/train/<class>/<image> and {root}/val/<class>/<image>"
         )
-    folders = {split: _list_split(root / split) for split in found}
+    left_out: dict[str, list[Path]] = {split: [] for split in found}
+    folders = {split: _list_split(root / split, left_out[split]) for split in found}
     classes = sorted({name for folder in folders.values() for name in folder.classes})
     position = {name: k for k, name in enumerate(classes)}
     splits = {
@@ -70,7 +94,7 @@ def find_images(root: Path) -> tuple[dict[str, list[ImageFile]], list[str]]:
         ]
         for split, folder in folders.items()
     }
-    return splits, classes
+    return ImageTree(splits, classes, left_out)
 
 
 def read_rgb(path: Path) -> Image.Image:
@@ -79,17 +103,12 @@ def read_rgb(path: Path) -> Image.Image:
     Of an animation the first frame is read.
 
     Raises:
-        OSError: if the file is missing, no image, or truncated.
+        OSError: if the file is missing, no image, truncated, or of a pixel type whose range is not known.
     """
     try:
         with Image.open(path) as file:
             file.load()
-            image: Image.Image = file
-            if image.mode.startswith("I"):  # 16-bit grey-scale: PIL would clip it at 255 instead of scaling
-                image = image.convert("I").point(lambda value: value / 256).convert("L")
-            if "transparency" in image.info:  # a palette with alpha has to pass through RGBA
-                image = image.convert("RGBA")
-            return image.convert("RGB")
+            return _to_rgb(file, file.format)
     except (SyntaxError, ValueError, Image.DecompressionBombError) as error:  # how PIL's plugins report broken files
         raise OSError(str(error)) from error
 
@@ -126,11 +145,16 @@ def without_corrupt(files: Sequence[ImageFile], on_corrupt: OnCorrupt) -> tuple[
     return [file for file, reason in zip(files, reasons, strict=True) if not reason], corrupt
 
 
-def _list_split(folder: Path) -> ImageFolder:
+def _list_split(folder: Path, left_out: list[Path]) -> ImageFolder:
+    def is_image(path: str) -> bool:
+        if path.lower().endswith(EXTENSIONS):
+            return True
+        if not Path(path).name.startswith("."):
+            left_out.append(Path(path))
+        return False
+
     try:
-        listing = ImageFolder(
-            str(folder), is_valid_file=lambda path: path.lower().endswith(EXTENSIONS), allow_empty=True
-        )
+        listing = ImageFolder(str(folder), is_valid_file=is_image, allow_empty=True)
     except FileNotFoundError:
         raise ValueError(f"'{folder}' holds no class folders: put the images into one folder a class") from None
     if not listing.samples:
@@ -141,12 +165,25 @@ def _list_split(folder: Path) -> ImageFolder:
     return listing
 
 
+def _to_rgb(image: Image.Image, kind: str | None) -> Image.Image:
+    """Bring a decoded image of the file format `kind` to 8-bit RGB."""
+    # PIL calls 16-bit grey-scale "I;16", or "I" where it comes from a PGM or, in older releases, a PNG.
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
+        image = image.convert("I").point(lambda value: value / 256).convert("L")  # PIL alone would clip it at 255
+    if image.mode in ("I", "F"):
+        raise OSError(f"32-bit pixels (mode '{image.mode}') have no known range: save the image with 8 or 16 bits")
+    if "transparency" in image.info:  # a palette with alpha has to pass through RGBA
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
 def _why_corrupt(path: Path) -> str | None:
     """Return why the file cannot be decoded, or None if it can."""
     try:
         with Image.open(path) as image:
             image.draft("RGB", (image.width // 8, image.height // 8))
             image.load()
+            _to_rgb(image.crop((0, 0, 1, 1)), image.format)
     except UnidentifiedImageError:
         return "not an image file"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

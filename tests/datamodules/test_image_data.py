@@ -1,10 +1,8 @@
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from codes import Preprocessing
 from datamodules import ImageData
-from datamodules.embedded import embedded_photographs
 
 
 def test_batches_keep_the_contract(make_tree):
@@ -21,17 +19,6 @@ def test_batches_keep_the_contract(make_tree):
         assert len(set(ids.tolist())) == count
     assert data.classes == ["ant", "bee", "cat"]
     assert data.imagenet_indices is None
-
-
-def test_images_are_resized_by_the_short_side_and_center_cropped(make_tree):
-    root = make_tree({"train": 1, "val": 1}, size=(60, 40))
-    data = ImageData(str(root), batch_size=1, resize=20, crop=12, num_workers=0)
-    data.setup("validate")
-    sample = data.val_dataloader().dataset[1]
-    image = Image.open(root / "val" / "bee" / "000.png").resize((30, 20), Image.Resampling.BICUBIC)
-    expected = np.asarray(image.crop((9, 4, 21, 16)), np.float32).transpose(2, 0, 1) / 255
-    np.testing.assert_allclose(sample["image"], expected, atol=1e-6)
-    assert (sample["label"], sample["id"]) == (1, 1)
 
 
 def test_wnid_folders_map_to_imagenet(make_tree):
@@ -70,10 +57,6 @@ def test_attack_images_are_a_seeded_draw_over_all_classes(make_tree):
 
 
 def test_embedded_views_are_seeded_and_differ_between_splits():
-    files, indices = embedded_photographs()
-    assert (len(files), len(indices)) == (20, 19), "two photographs share a class"
-    assert indices[files[0].label] == 243
-
     def views(seed):
         data = ImageData(views=4, crop=16, resize=16, batch_size=8, num_workers=0, seed=seed)
         data.setup("fit")
@@ -101,7 +84,11 @@ def test_corrupt_files_are_counted_and_reported(make_tree):
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [({"batch_size": 0}, "data.batch_size is 0: it must be at least 1"), ({"resize": 100}, "data.resize is 100")],
+    [
+        ({"batch_size": 0}, "data.batch_size is 0: it must be at least 1"),
+        ({"resize": 20, "crop": 21}, "data.resize is 20: it must be at least 21"),
+        ({"crop": 0}, "data.crop is 0"),
+    ],
 )
 def test_settings_out_of_range(setting, message):
     with pytest.raises(ValueError, match=message):
@@ -112,3 +99,44 @@ def test_a_single_class_is_pointed_out(make_tree):
     data = ImageData(str(make_tree({"val": 1}, classes=("ant",))), num_workers=0)
     with pytest.warns(UserWarning, match="has a single class, 'ant'"):
         data.setup("validate")
+
+
+def test_a_root_that_is_no_folder_is_refused_at_once(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"data\.root '.*nowhere' is not a folder"):
+        ImageData(str(tmp_path / "nowhere"))
+
+
+def test_what_is_not_given_is_the_backbones_own(make_tree):
+    root = str(make_tree({"val": 1}, size=(60, 40)))
+    own = Preprocessing(resize=30, crop=20, interpolation="bilinear")
+    assert ImageData(root).preprocessing == Preprocessing(resize=256, crop=224, interpolation="bicubic")
+
+    def first(adopted, **settings):
+        data = ImageData(root, num_workers=0, **settings)
+        if adopted is not None:
+            data.adopt(adopted)
+        data.setup("validate")
+        return data.val_dataloader().dataset[0]["image"]
+
+    given = {"resize": 30, "crop": 20, "interpolation": "bilinear"}
+    assert first(None).shape == (3, 224, 224)
+    assert torch.equal(first(own), first(None, **given))
+    assert torch.equal(first(own, **given), first(None, **given))
+    assert torch.equal(first(own, crop=17), first(None, **(given | {"crop": 17})))
+    bicubic = first(own, interpolation="bicubic")
+    assert torch.equal(bicubic, first(None, **(given | {"interpolation": "bicubic"})))
+    assert not torch.equal(bicubic, first(own))
+    with pytest.raises(ValueError, match=r"data\.resize is 30: it must be at least data\.crop, which is 31; give both"):
+        first(own, crop=31)
+
+
+def test_files_left_out_are_counted_and_named(make_tree):
+    root = make_tree({"train": 1, "val": 1})
+    for number in range(4):
+        (root / "train" / "bee" / f"{number}.heic").write_bytes(b"")
+    data = ImageData(str(root), num_workers=0, batch_size=1)
+    with pytest.warns(
+        UserWarning, match=r"train: left out 4 files \(0.heic, 1.heic, 2.heic, ...\): image files end in"
+    ):
+        data.setup("fit")
+    assert [len(data.left_out[split]) for split in ("train", "val")] == [4, 0]
