@@ -5,6 +5,7 @@ Stages: fit -> analyse (`validate`) -> attack (`test`); `predict` extracts the v
 """
 
 import ctypes
+import logging
 import pickle
 import platform
 import sys
@@ -30,6 +31,15 @@ __all__ = ["SomscopeCLI", "main"]
 
 Stage = Literal["analyse", "attack"]
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
+# A quantisation error falls as sigma shrinks, so no epoch is "best": the last whole one is kept, in one file that is
+# written after each epoch and its validation. Lightning's save_last alone writes none before the end.
+LAST_EPOCH = {
+    "filename": "last",
+    "save_top_k": 1,
+    "save_last": False,
+    "enable_version_counter": False,
+    "save_on_train_epoch_end": True,
+}
 DESCRIPTION = """Self-organizing maps of a frozen network's internal codes.
 
 Without a subcommand, `fit` runs, then the --stages that follow it. Subcommands: fit, validate (analyse), test (attack),
@@ -49,10 +59,34 @@ class SomscopeCLI(LightningCLI):
         )
         parser.add_lightning_class_args(FoolboxEvaluation, "attack")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        # A quantisation error falls as sigma shrinks, so no epoch is "best": the last one is kept.
-        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.save_top_k": 0})
+        parser.set_defaults({f"checkpoint.{name}": value for name, value in LAST_EPOCH.items()})
         for section in ("model", "data", "attack"):
             parser.link_arguments("seed_everything", f"{section}.seed", compute_fn=int)
+
+    @override
+    def before_instantiate_classes(self) -> None:
+        """Check the data's and the attack's settings before the backbone is loaded, which may take a while."""
+        ImageData(**self._get(self.config, "data").as_dict())
+        FoolboxEvaluation(**self._get(self.config, "attack").as_dict())
+
+    @override
+    def instantiate_classes(self) -> None:
+        """Hand the backbone's own resize, crop and interpolation to the data, for those that are not given."""
+        super().instantiate_classes()
+        self.datamodule.adopt(self.model.extractor.backbone.preprocessing)
+
+    def before_fit(self) -> None:
+        """Check before the fit what the attack stage would refuse after it."""
+        if "attack" in self.config.fit.stages:
+            self.config_init.fit.attack.check(self.model)
+            self.datamodule.setup("test")
+
+    def before_validate(self) -> None:
+        """Refuse to measure or attack maps that nothing has fit, before any pass over the images."""
+        if not self.config_init[self.subcommand].ckpt_path:
+            raise ValueError("the maps are empty: fit them first, or give the checkpoint of a fit (--ckpt_path)")
+
+    before_test = before_validate
 
     def before_predict(self) -> None:
         """Keep no codes in memory, where Lightning would gather those of all images: CodeWriter streams them."""
@@ -137,6 +171,8 @@ def _silence_dependencies() -> None:
     """Leave out warnings of dependencies that a user can do nothing about."""
     # Lightning 2.6 uses a class that torch deprecates.
     warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
+    # Advertisements.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_tip)
     # The backbone is meant to stay in eval mode.
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
     # A stage writes to its own run's folder, not beside the checkpoint that it reads.
@@ -145,6 +181,10 @@ def _silence_dependencies() -> None:
     warnings.filterwarnings("ignore", "torch.distributed.nn.functional.all_gather is deprecated", FutureWarning)
     # A process without images, or a run in which nothing was attacked: the numbers say so themselves.
     warnings.filterwarnings("ignore", "The ``compute`` method of metric .* was called before the ``update`` method")
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return "Tip: For seamless" not in record.getMessage()
 
 
 def _keep_freed_memory() -> None:

@@ -4,7 +4,7 @@ Accounting: an image counts as robust if it is classified correctly before and a
 correct when clean are attacked, and only they enter displacements. The noise control has each example's realised Linf.
 """
 
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,6 +25,7 @@ from measures import MapDisplacement, Rate
 
 __all__ = ["FoolboxEvaluation"]
 
+PHOTOGRAPHS = 20  # embedded ones
 STEPS_PER_UNIT = 16  # TensorBoard's step axis counts budgets in sixteenths of 1/255
 
 
@@ -60,16 +61,31 @@ class FoolboxEvaluation(Callback):
             raise ValueError(f"attack.steps is {steps} and attack.seed {seed}: steps must be at least 1, the seed 0")
         self.attacks = attacks
         self.epsilons = sorted(set(epsilons))
+        for lower, upper in pairwise(self.epsilons):
+            if _step(lower) == _step(upper):
+                raise ValueError(
+                    f"attack.epsilons has {lower:g} and {upper:g}, which share a step of TensorBoard's axis: budgets "
+                    "are told apart by sixteenths of 1/255, so give one of them"
+                )
         self.steps = steps
         self.seed = seed
         self.reports: dict[tuple[AttackName, float], _Report] = {}
         self._ledger: AttackLedger | None = None
 
-    @override
-    def on_test_start(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
-        backbone = pl_module.extractor.backbone
+    def check(self, module: CodeSOM) -> None:
+        """Refuse a module that cannot be attacked.
+
+        Raises:
+            ValueError: if its backbone gives no logits.
+        """
+        backbone = module.extractor.backbone
         if backbone.num_classes is None:
             raise ValueError(f"'{backbone.name}' gives no logits, so it cannot be attacked: leave the attack stage out")
+
+    @override
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
+        self.check(pl_module)
+        backbone = pl_module.extractor.backbone
         indices = trainer.datamodule.imagenet_indices if backbone.num_classes == 1000 else None  # type: ignore[attr-defined]
         self._classes = None if indices is None else torch.tensor(indices, device=pl_module.device)
         self._clean = Rate().to(pl_module.device)
@@ -126,7 +142,7 @@ class FoolboxEvaluation(Callback):
                 scalars[f"test/{attack}_displacement/{depth}"] = numbers["displacement"][depth]
                 scalars[f"test/{attack}_control/{depth}"] = numbers["control_displacement"][depth]
             for logger in trainer.loggers:
-                logger.log_metrics(scalars, step=round(epsilon * STEPS_PER_UNIT))
+                logger.log_metrics(scalars, step=_step(epsilon))
         folder = run_folder(trainer)
         if trainer.is_global_zero:
             merge_measures(folder, "test", results)
@@ -166,12 +182,17 @@ class FoolboxEvaluation(Callback):
             )
             return
         text = f"clean accuracy {measured['rate']:.1%} (95 % interval {measured['low']:.1%} to {measured['high']:.1%})"
-        expected = backbone.expected_accuracy
-        if expected is not None and measured["high"] < expected:
-            rank_zero_warn(
-                f"{text} is below the {expected:.1%} that '{backbone.name}' is known for: check labels, resizing and "
-                "normalisation before believing any attack"
-            )
+        expected, photographs = backbone.expected_accuracy, backbone.expected_photographs
+        advice = "check labels, resizing and normalisation before believing any attack"
+        if trainer.datamodule.root is None and measured["trials"] == PHOTOGRAPHS and photographs is not None:  # type: ignore[attr-defined]
+            right = round(measured["rate"] * PHOTOGRAPHS)
+            known = f"{right} of the {PHOTOGRAPHS} embedded photographs, '{backbone.name}' gets {photographs}"
+            if right < photographs - 1:  # one may turn with a CPU's rounding
+                rank_zero_warn(f"{text}: {known}: {advice}")
+            else:
+                rank_zero_info(f"{text}: {known}")
+        elif expected is not None and measured["high"] < expected:
+            rank_zero_warn(f"{text} is below the {expected:.1%} that '{backbone.name}' is known for: {advice}")
         else:
             rank_zero_info(text + (f", expected about {expected:.1%}" if expected is not None else ""))
 
@@ -247,6 +268,11 @@ class _Report:
             "displacement": {depth: float(metric.compute()) for depth, metric in self.displacement.items()},
             "control_displacement": {depth: float(metric.compute()) for depth, metric in self.control.items()},
         }
+
+
+def _step(epsilon: float) -> int:
+    """The budget on TensorBoard's step axis."""
+    return round(epsilon * STEPS_PER_UNIT)
 
 
 def _interval(rate: Rate) -> dict[str, float]:

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Self
 
@@ -41,6 +42,7 @@ class Backbone(nn.Module):
         taps: Depth to dotted module name of the default cut points, or None.
         num_classes: Number of logits, or None for a network without a classifier.
         expected_accuracy: Published top-1 accuracy on ImageNet of these weights in [0, 1], or None.
+        expected_photographs: How many of the 20 embedded photographs these weights classify correctly, or None.
 
     Attributes:
         prefix_tokens: Number of class and register tokens before a transformer's patch tokens.
@@ -59,6 +61,7 @@ class Backbone(nn.Module):
         taps: Mapping[str, str] | None = None,
         num_classes: int | None = None,
         expected_accuracy: float | None = None,
+        expected_photographs: int | None = None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -67,6 +70,7 @@ class Backbone(nn.Module):
         self.taps = dict(taps) if taps is not None else None
         self.num_classes = num_classes
         self.expected_accuracy = expected_accuracy
+        self.expected_photographs = expected_photographs
         self.prefix_tokens = prefix_tokens(model)
         self.layout = declared_layout(model)
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(3, 1, 1), persistent=False)
@@ -152,14 +156,15 @@ def load_backbone(
         FileNotFoundError: If there is no such weights file.
         WeightsUnavailableError: If the default weights cannot be downloaded.
     """
+    asked = (("mean", mean), ("std", std))
+    given = {what: _three(what, values) for what, values in asked if values is not None}
     with _seeded(seed):
         parts = _build(name, weights)
     own = parts.preprocessing
-    preprocessing = Preprocessing(
-        _three("mean", mean, own.mean), _three("std", std, own.std), own.resize, own.crop, own.interpolation
-    )
-    accuracy = parts.expected_accuracy if weights == "default" else None
-    return Backbone(name, parts.model, preprocessing, parts.taps, parts.num_classes, accuracy)
+    preprocessing = replace(own, mean=given.get("mean", own.mean), std=given.get("std", own.std))
+    # What is known of the default weights holds for no others.
+    known = (parts.expected_accuracy, parts.expected_photographs) if weights == "default" else (None, None)
+    return Backbone(name, parts.model, preprocessing, parts.taps, parts.num_classes, *known)
 
 
 def _build(name: str, weights: str) -> Parts:
@@ -192,9 +197,7 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _three(what: str, given: Sequence[float] | None, own: tuple[float, float, float]) -> tuple[float, float, float]:
-    if given is None:
-        return own
+def _three(what: str, given: Sequence[float]) -> tuple[float, float, float]:
     if len(given) != 3 or (what == "std" and min(given) <= 0):
         positive = " positive" if what == "std" else ""
         raise ValueError(f"{what} must be three{positive} numbers, one a color channel, got {list(given)}")

@@ -44,6 +44,9 @@ class CatalogEntry:
         taps: Depth (CL1..CL4) to the dotted name of the module whose output is summarised.
         preprocessing: How the default weights want their images.
         expected_accuracy: Top-1 accuracy on ImageNet's validation set, published for the default weights, in [0, 1].
+        expected_photographs: How many of the 20 embedded photographs the default weights classify correctly; a wrong
+            normalisation shows in it, where the interval around an accuracy on few images still holds the published
+            one. None where it was not measured.
         weights: The member of torchvision's weights enum that "default" stands for; None outside torchvision.
     """
 
@@ -52,6 +55,7 @@ class CatalogEntry:
     preprocessing: Preprocessing
     expected_accuracy: float
     weights: str | None = None
+    expected_photographs: int | None = None
 
 
 # The first release of each network's weights, which the paper's authors had; for ResNet50 torchvision's own default is
@@ -85,5 +89,6 @@ CATALOG: Mapping[str, CatalogEntry] = {
         {"CL1": "_blocks.2", "CL2": "_blocks.4", "CL3": "_blocks.10", "CL4": "_blocks.15"},
         Preprocessing((127 / 255,) * 3, (128 / 255,) * 3, interpolation="bicubic"),
         0.751,
+        expected_photographs=18,  # 15 with ImageNet's mean and standard deviation in place of its own
     ),
 }

@@ -110,6 +110,27 @@ class CodeExtractor(nn.Module):
             output = backbone(images)
         return Extraction(taps.codes, output if backbone.num_classes is not None else None, taps.dead)
 
+    @torch.no_grad()
+    def check_size(self, side: int) -> None:
+        """Refuse a size of images that the backbone does not take, before any long work starts.
+
+        Args:
+            side: Side of the square images in pixels.
+
+        Raises:
+            ValueError: If two such images cannot be forwarded, or their codes cannot be taken.
+        """
+        own = self.backbone.preprocessing.crop
+        if side == own:
+            return  # forwarded on construction
+        try:
+            self(self.backbone.mean.new_zeros(2, 3, side, side))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"images of {side} x {side} pixels do not go through {self.backbone.name!r} ({error}): leave data.crop "
+                f"and data.resize out for its own size, {own}"
+            ) from error
+
 
 @torch.no_grad()
 def _without_taps(backbone: Backbone, probe: Tensor) -> str:

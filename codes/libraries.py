@@ -39,6 +39,7 @@ class Parts:
         taps: Depth to dotted module name, or None where the library names no stages.
         num_classes: Number of logits, or None for a model without a classifier.
         expected_accuracy: Published top-1 accuracy of the default weights in [0, 1], or None.
+        expected_photographs: How many of the 20 embedded photographs the default weights classify correctly, or None.
     """
 
     model: nn.Module
@@ -46,6 +47,7 @@ class Parts:
     taps: Mapping[str, str] | None = None
     num_classes: int | None = None
     expected_accuracy: float | None = None
+    expected_photographs: int | None = None
 
 
 def torchvision_names() -> list[str]:
@@ -76,7 +78,8 @@ def build_torchvision(name: str, weights: str, entry: CatalogEntry | None) -> Pa
         _load_file(model, weights, name)
     num_classes = len(default.meta["categories"])
     if entry is not None:
-        return Parts(model, entry.preprocessing, entry.taps, num_classes, entry.expected_accuracy)
+        known = (entry.expected_accuracy, entry.expected_photographs)
+        return Parts(model, entry.preprocessing, entry.taps, num_classes, *known)
     wanted = default.transforms()
     preprocessing = Preprocessing(
         tuple(wanted.mean), tuple(wanted.std), wanted.resize_size[0], wanted.crop_size[0], wanted.interpolation.value
@@ -142,7 +145,7 @@ def build_efficientnet_lite(name: str, weights: str, entry: CatalogEntry) -> Par
     # Not from_pretrained: it prints, and reads the file with pickle.
     model = EfficientNet.from_name(name.replace("_", "-"))
     _load_file(model, EfficientnetLite0ModelFile.get_model_file_path() if weights == "default" else weights, name)
-    return Parts(model, entry.preprocessing, entry.taps, 1000, entry.expected_accuracy)
+    return Parts(model, entry.preprocessing, entry.taps, 1000, entry.expected_accuracy, entry.expected_photographs)
 
 
 def build_factory(path: str, weights: str) -> Parts:

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from typing_extensions import override
 
-from codes import STATISTICS, CodeExtractor, Extraction, Statistic, load_backbone
+from codes import STATISTICS, CodeExtractor, Extraction, Statistic, code_width, load_backbone
+from lightning_modules.checkpoints import COUNTS, check_origin, warn_if_unfinished
+from lightning_modules.trainer_rules import check_trainer, fit_steps
 from measures import map_measures
 from som import (
     InitialMethod,
@@ -43,6 +45,9 @@ class CodeSOM(pl.LightningModule):
             `timm/NAME`, or an import path `package.module:factory`.
         weights: "default" (the library's own), "none" (random, seeded), or the path of a local checkpoint.
         taps: where codes are taken: {depth: dotted module name} or a list of dotted names; null takes the catalog's.
+        mean: mean of each of three color channels, for images in [0, 1], with which the backbone normalises; null takes
+            the backbone's own, which for a factory is ImageNet's.
+        std: standard deviation likewise.
         statistics: what a vector code holds of each channel, in this order: max, mean, std, com (center of mass).
         standardise: whether each dimension of a code is brought to zero mean and unit variance, by running statistics.
         rows: rows of each map's lattice.
@@ -71,6 +76,8 @@ class CodeSOM(pl.LightningModule):
         backbone: str = "efficientnet_lite0",
         weights: str = "default",
         taps: dict[str, str] | list[str] | None = None,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
         statistics: list[Statistic] = list(STATISTICS),  # noqa: B006 (never mutated; jsonargparse needs a plain list)
         standardise: bool = True,
         rows: int = 12,
@@ -88,19 +95,22 @@ class CodeSOM(pl.LightningModule):
                 raise ValueError(f"{name} is [{start}, {end}]: both ends must be above 0")
         if init not in get_args(InitialMethod):
             raise ValueError(f"init {init!r} is unknown; choose 'sample' or 'random'")
+        code_width(1, statistics)  # refuses unknown ones
         self.save_hyperparameters()
         self.init = init
         self.seed = seed
+        # All that can be refused cheaply is refused before the backbone is loaded.
         self.sigma = Schedule(*sigma, schedule)
         self.alpha = Schedule(*alpha, schedule)
-        self.extractor = CodeExtractor(load_backbone(backbone, weights, seed), taps, statistics)
-        self.depths = self.extractor.depths
         self.lattice = Lattice(rows, cols, topology)
+        self.extractor = CodeExtractor(load_backbone(backbone, weights, seed, mean, std), taps, statistics)
+        self.depths = self.extractor.depths
         self._maps = nn.ModuleList(
             SelfOrganizingMap(rows, cols, self.extractor.dimensions[depth], topology=topology, standardise=standardise)
             for depth in self.depths
         )
-        self.samples_seen = 0  # over all processes; a plain number, so that no step waits for the device
+        # Counts over all processes; plain numbers, so that no step waits for the device.
+        self.samples_seen = self.samples_an_epoch = self.samples_planned = 0
         self.classes: list[str] = []
         self._measures = nn.ModuleList()
         self.results: dict[str, dict[str, float]] = {}
@@ -123,6 +133,8 @@ class CodeSOM(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
             raise ValueError("CodeSOM learns the classes from a data module: pass datamodule=ImageData(...) to fit")
+        check_trainer(self.trainer)
+        self.extractor.check_size(data.preprocessing.crop)
         self.classes = data.classes
         collection = map_measures(self.lattice, len(self.classes))
         self._measures = nn.ModuleList(collection.clone() for _ in self.depths).to(self.device)
@@ -144,8 +156,6 @@ class CodeSOM(pl.LightningModule):
 
     @override
     def on_fit_start(self) -> None:
-        if clip := self.trainer.gradient_clip_val:
-            raise ValueError(f"trainer.gradient_clip_val is {clip}: clipping breaks Kohonen's rule, leave it out")
         if not all(som.initialised for som in self.maps.values()):
             self._initialise_maps()
 
@@ -161,15 +171,16 @@ class CodeSOM(pl.LightningModule):
             extraction = self.extractor(batch["image"])
         local = len(batch["id"])
         sigma = self.sigma(self._progress(local))
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         energies = []
         for depth, som in self.maps.items():
             self._update_statistics(som, extraction.codes[depth])
             energy, winners = som.energy(extraction.codes[depth], sigma)
-            self._check_stability(depth, som, winners, sigma)
+            self._check_stability(depth, som, winners, sigma, rate)
             energies.append(energy)
             self.log(f"fit/energy/{depth}", energy, sync_dist=True)
         self.log("fit/sigma", sigma)
-        self.log("fit/alpha", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.log("fit/alpha", rate)
         self.samples_seen += local * self.trainer.world_size
         return torch.stack(energies).sum()
 
@@ -177,6 +188,8 @@ class CodeSOM(pl.LightningModule):
     def on_validation_start(self) -> None:
         if not all(som.initialised for som in self.maps.values()):
             raise ValueError("the maps are empty: fit them first, or give the checkpoint of a fit (--ckpt_path)")
+        if self.trainer.state.fn != "fit":
+            warn_if_unfinished(self.samples_seen, self.samples_an_epoch, self.samples_planned)
 
     on_test_start = on_validation_start
 
@@ -219,33 +232,25 @@ class CodeSOM(pl.LightningModule):
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # The frozen backbone is named by the hyperparameters; its digest stands in for half a gigabyte of weights.
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith("extractor.")}
         checkpoint["backbone_digest"] = self.extractor.backbone.digest
-        checkpoint["samples_seen"] = self.samples_seen
+        checkpoint |= {name: getattr(self, name) for name in COUNTS}
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        backbone = self.extractor.backbone
-        if "backbone_digest" not in checkpoint:
-            raise ValueError("the file is no checkpoint of CodeSOM: give the last.ckpt of a fit")
-        if checkpoint["backbone_digest"] != backbone.digest:
-            raise ValueError(
-                f"the checkpoint's maps were fit on codes of another network: the weights of '{backbone.name}' here "
-                f"have digest {backbone.digest[:12]}, the checkpoint expects {checkpoint['backbone_digest'][:12]}; "
-                "give the same backbone, weights and seed"
-            )
-        self.samples_seen = checkpoint["samples_seen"]
+        check_origin(checkpoint, self.extractor.backbone)
+        for name in COUNTS:
+            setattr(self, name, checkpoint[name])
         own = self.state_dict()
         checkpoint["state_dict"] |= {name: value for name, value in own.items() if name.startswith("extractor.")}
 
     def _progress(self, local: int) -> float:
         """Share of the training that lies behind, by samples seen over all processes."""
-        epochs, batches = self.trainer.max_epochs, self.trainer.num_training_batches
-        if not epochs or epochs < 0:
-            raise ValueError(f"trainer.max_epochs is {epochs}: the schedules of sigma and alpha need a positive number")
-        return self.samples_seen / (epochs * batches * local * self.trainer.world_size)
+        batch = local * self.trainer.world_size
+        self.samples_an_epoch = int(self.trainer.num_training_batches) * batch
+        self.samples_planned = fit_steps(self.trainer) * batch
+        return self.samples_seen / self.samples_planned
 
     @torch.no_grad()
     def _initialise_maps(self) -> None:
@@ -268,15 +273,16 @@ class CodeSOM(pl.LightningModule):
         for index, (depth, som) in enumerate(self.maps.items()):
             generator = torch.Generator().manual_seed(self.seed + index)
             som.initialise(torch.cat(pools[depth]), self.init, generator)
+            for end in (0.0, 1.0) if max(self.alpha.start, self.alpha.end) > 2 else ():  # told now, not hours later
+                self._check_stability(depth, som, som(torch.cat(pools[depth])), self.sigma(end), self.alpha(end))
 
     def _update_statistics(self, som: SelfOrganizingMap, codes: Tensor) -> None:
         """Count every sample of the first epoch once: those that the maps started from were counted there."""
         if som.standardiser is not None and self.current_epoch == 0 and som.standardiser.count <= self.samples_seen:
             som.standardiser.update(codes)
 
-    def _check_stability(self, depth: str, som: SelfOrganizingMap, winners: Winners, sigma: float) -> None:
+    def _check_stability(self, depth: str, som: SelfOrganizingMap, winners: Winners, sigma: float, rate: float) -> None:
         """Stop a learning rate that diverges; up to 1 none can, since a neighbourhood's mean is at most 1."""
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         if rate <= 1:
             return
         weights = neighbourhood_weights(gaussian(som.lattice, sigma, winners.bmu.device), winners.bmu)

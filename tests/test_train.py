@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 import train
+from codes import CATALOG, Preprocessing
+from lightning_modules import CodeSOM, code_som
 from tests.conftest import write_tree
 from tests.tiny import DOTTED
 
@@ -242,6 +245,103 @@ def test_a_stage_without_maps_says_what_to_give(tree, tmp_path):
         train.main(["validate", *options(tree, tmp_path)])
 
 
+# ------------------------------------------------------------------------------------------- interruptions
+
+
+def test_a_fit_that_dies_goes_on_from_its_last_epoch(tree, tmp_path, monkeypatch):
+    whole = train.main(options(tree, tmp_path / "whole", stages="[]", trainer__max_epochs=3))
+    step = CodeSOM.training_step
+
+    def dies(self, batch, batch_idx):
+        if self.current_epoch == 1 and batch_idx == 1:
+            raise RuntimeError("out of memory")
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CodeSOM, "training_step", dies)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            train.main(options(tree, tmp_path / "dead", stages="[]", trainer__max_epochs=3))
+    (folder,) = (tmp_path / "dead").rglob("checkpoints")
+    assert [path.name for path in folder.iterdir()] == ["last.ckpt"]
+    path = folder / "last.ckpt"
+    kept = path.read_bytes()
+
+    with pytest.warns(UserWarning, match="maps are of an unfinished fit: 1 of 3 epochs are done"):
+        train.main(["validate", *options(tree, tmp_path / "early", ckpt_path=path)])
+    resumed = train.main(options(tree, tmp_path / "resumed", stages="[]", trainer__max_epochs=3, ckpt_path=path))
+    (last,) = (run_folder(resumed) / "checkpoints").iterdir()
+    ends = [torch.load(p, weights_only=True) for p in (last, run_folder(whole) / "checkpoints" / "last.ckpt")]
+    assert ends[0]["samples_seen"] == ends[1]["samples_seen"] == 36
+    assert ends[0]["state_dict"].keys() == ends[1]["state_dict"].keys()
+    for name, value in ends[0]["state_dict"].items():
+        assert torch.equal(value, ends[1]["state_dict"][name]), name
+    assert path.read_bytes() == kept, "the dead run's own checkpoint stays as it was"
+
+
+def test_the_checkpoint_is_written_after_every_epoch_and_its_validation(tree, tmp_path, monkeypatch):
+    events = []
+    save, validated = Trainer.save_checkpoint, CodeSOM.on_validation_epoch_end
+    monkeypatch.setattr(
+        Trainer, "save_checkpoint", lambda self, path, *rest: events.append(Path(path).name) or save(self, path, *rest)
+    )
+    monkeypatch.setattr(CodeSOM, "on_validation_epoch_end", lambda self: events.append("validated") or validated(self))
+    words = {"trainer.max_epochs": 3, "trainer.num_sanity_val_steps": 0}
+    cli = train.main(options(tree, tmp_path, stages="[]", **words))
+    assert events == ["validated", "last.ckpt"] * 3
+    assert torch.load(run_folder(cli) / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
+
+
+def test_max_steps_end_the_schedules(tree, tmp_path):
+    cli = train.main(options(tree, tmp_path, stages="[analyse]", **{"trainer.max_epochs": 3, "trainer.max_steps": 4}))
+    events = EventAccumulator(str(run_folder(cli)), size_guidance={"scalars": 0}).Reload()
+    sigmas = [event.value for event in events.Scalars("fit/sigma")]
+    assert sigmas == pytest.approx([2 * 0.35 ** (step / 4) for step in range(4)], rel=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------ the data
+
+
+def test_images_are_prepared_as_the_backbone_wants_them(tree, tmp_path):
+    own = {"data.resize": None, "data.crop": None, "trainer.limit_train_batches": 1, "trainer.limit_val_batches": 1}
+    cli = train.main(options(tree, tmp_path, stages="[]", **own, **{"model.mean": "[0.5, 0.4, 0.3]"}))
+    assert cli.model.extractor.backbone.preprocessing == Preprocessing(mean=(0.5, 0.4, 0.3))
+    assert cli.datamodule.preprocessing == Preprocessing(mean=(0.5, 0.4, 0.3)), "bilinear, as torchvision's are"
+    assert cli.datamodule.val_dataloader().dataset[0]["image"].shape == (3, 224, 224)
+    saved = yaml.safe_load((run_folder(cli) / "config.yaml").read_text())["data"]
+    assert (saved["resize"], saved["crop"], saved["interpolation"]) == (None, None, None)
+    cli = train.main(options(tree, tmp_path, stages="[]"))
+    wanted = cli.datamodule.preprocessing
+    assert (wanted.resize, wanted.crop, wanted.interpolation) == (36, 32, "bilinear")
+
+
+def test_the_quickstart_prepares_images_as_efficientnet_lite_wants_them():
+    own = CATALOG["efficientnet_lite0"].preprocessing
+    assert (own.resize, own.crop, own.interpolation) == (256, 224, "bicubic")
+    settings = yaml.safe_load((ROOT / "configs" / "quickstart.yaml").read_text())
+    assert settings["model"]["backbone"] == "efficientnet_lite0"
+    assert not {"resize", "crop", "interpolation"} & settings["data"].keys()
+
+
+def test_a_crop_that_the_backbone_does_not_take_is_refused(tree, tmp_path):
+    with pytest.raises(ValueError, match=r"images of 32 x 32 pixels do not go through 'timm/vit_tiny_.*own size, 224"):
+        train.main(options(tree, tmp_path, **catalog("timm/vit_tiny_patch16_224")))
+
+
+def test_a_single_class_runs_the_whole_pipeline(tmp_path):
+    tree = write_tree(tmp_path / "images", {"train": 6, "val": 3}, classes=("ant",))
+    with pytest.warns(UserWarning, match="has a single class, 'ant'"):
+        cli = train.main(options(tree, tmp_path / "runs"))
+    folder = run_folder(cli)
+    measures = json.loads((folder / "measures.json").read_text())
+    assert set(measures["validate"]["collision_lift"].values()) == {None}, "undefined between classes"
+    assert all(value > 0 for value in measures["validate"]["quantisation_error"].values())
+    assert measures["test"]["clean_accuracy"]["trials"] == 3
+    assert len(pd.read_parquet(folder / "bmus.parquet")) == 2 * 3
+    assert {f"figures/{name}.png" for name in FIGURES} <= {
+        str(path.relative_to(folder)) for path in folder.rglob("*.png")
+    }
+
+
 # ------------------------------------------------------------------------------------------- configurations
 
 
@@ -292,7 +392,10 @@ def test_every_config_parses(path, capsys):
     given = yaml.safe_load(path.read_text())
     assert settings["model"] | given.get("model", {}) == settings["model"]
     head = path.read_text().split("\n", 1)[0]
-    assert head.startswith("# "), "the head comment says data, cost and command"
+    assert head.startswith("# "), "the head comment says what it is"
+    comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    for word in ("Data", "Cost", "Expect", "Command"):
+        assert any(re.match(rf"# {word}: +\S", line) for line in comments), f"the head comment says {word}"
 
 
 def help_of(capsys, monkeypatch, *words):
@@ -396,6 +499,58 @@ def test_values_out_of_range_are_refused(tree, tmp_path, changes, message):
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data.root": "nowhere"}, "data.root 'nowhere' is not a folder"),
+        ({"data.batch_size": 0}, "data.batch_size is 0"),
+        ({"attack.epsilons": "[1, 1.01]"}, "which share a step of TensorBoard's axis"),
+        ({"model.rows": 0}, "rows=0"),
+        ({"model.statistics": "[]"}, "statistics is empty"),
+    ],
+)
+def test_cheap_checks_come_before_the_backbone_and_leave_no_folder(tree, tmp_path, monkeypatch, changes, message):
+    monkeypatch.setattr(code_som, "load_backbone", None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ValueError, OSError), match=message):
+        train.main(options(tree, tmp_path / "runs", **changes))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_cannot_be_attacked_is_refused_before_the_fit(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "_run", None)
+    features = {"model.backbone": "tests.callbacks.factories:features", "model.taps": "[first]"}
+    with pytest.raises(ValueError, match="gives no logits, so it cannot be attacked: leave the attack stage out"):
+        train.main(options(tree, tmp_path / "runs", **features))
+    broken = shutil.copytree(tree, tmp_path / "images")
+    (broken / "test" / "bee" / "000.png").write_bytes(b"broken")
+    with pytest.raises(ValueError, match="1 of 3 images cannot be read"):
+        train.main(options(broken, tmp_path / "runs", data__on_corrupt="error"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_the_attack_stage_nothing_of_it_is_checked(tree, tmp_path):
+    features = {"model.backbone": "tests.callbacks.factories:features", "model.taps": "[first]"}
+    cli = train.main(options(tree, tmp_path, stages="[analyse]", **features))
+    assert (run_folder(cli) / "bmus.parquet").exists()
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_without_a_checkpoint_no_image_is_passed(tree, tmp_path, monkeypatch, stage):
+    monkeypatch.setattr(Trainer, "_run", None)
+    with pytest.raises(ValueError, match="the maps are empty: fit them first, or give the checkpoint of a fit"):
+        train.main([stage, *options(tree, tmp_path / "runs")])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_lightning_advertises_nothing(caplog):
+    train._silence_dependencies()
+    with caplog.at_level("INFO", logger="pytorch_lightning.utilities.rank_zero"):
+        Trainer(accelerator="cpu", logger=False)
+    assert "GPU available" in caplog.text
+    assert "Tip" not in caplog.text
+
+
 def command(*words, folder):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
@@ -443,4 +598,5 @@ def test_the_command_itself_runs(tree, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "the run's folder: runs/somscope/version_0" in result.stdout
     assert "Warning" not in result.stderr
+    assert "Tip" not in result.stderr + result.stdout
     assert_whole(tmp_path / "runs" / "somscope" / "version_0", DOTTED)

@@ -189,9 +189,40 @@ def test_a_rate_that_diverges_is_stopped(tree, tmp_path):
         assert any(re.fullmatch(pattern, text) for text in texts)
 
 
-def test_clipped_gradients_are_refused(tree, tmp_path):
-    with pytest.raises(ValueError, match=r"trainer.gradient_clip_val is 0\.5: clipping breaks Kohonen's rule"):
-        make_trainer(tmp_path, gradient_clip_val=0.5).fit(make_model(), datamodule=make_data(tree))
+@pytest.mark.parametrize(("alpha", "sigma"), [((0.5, 40), "0.7"), ((40, 0.5), "2")])
+def test_a_rate_that_will_diverge_is_stopped_before_the_first_step(tree, tmp_path, alpha, sigma):
+    recorder = Recorder()
+    with pytest.raises(ValueError, match=rf"alpha 40 diverges on CL1 at sigma {sigma}: .*; set model.alpha to at most"):
+        make_trainer(tmp_path, recorder).fit(make_model(alpha=alpha, rows=2, cols=2), datamodule=make_data(tree))
+    assert recorder.steps == []
+
+
+def test_a_rate_above_two_that_does_not_diverge_is_let_go(tree, tmp_path):
+    model = make_model(alpha=(2.5, 2.5), sigma=(0.5, 0.3))  # few units share a code's pull
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "alpha 2.5 overshoots on")
+        make_trainer(tmp_path).fit(model, datamodule=make_data(tree))
+    assert model.samples_seen == 24
+
+
+def test_normalisation_can_be_given():
+    model = make_model(mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+    assert model.extractor.backbone.preprocessing.mean == (0.1, 0.2, 0.3)
+    torch.testing.assert_close(model.extractor.backbone.std.flatten(), torch.tensor([0.4, 0.5, 0.6]))
+    assert model.hparams["mean"] == [0.1, 0.2, 0.3]
+
+
+def test_maps_of_an_unfinished_fit_are_pointed_out(tree, tmp_path):
+    fitted(tree, tmp_path, Saver(tmp_path))
+    for name, done in (("epoch=0", "1 of 2"), ("step=4", "1.33 of 2"), ("epoch=1", None)):
+        for stage in ("validate", "test"):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                run = getattr(make_trainer(tmp_path), stage)
+                run(make_model(), datamodule=make_data(tree), ckpt_path=tmp_path / f"{name}.ckpt", verbose=False)
+            found = [str(warning.message) for warning in caught if "unfinished" in str(warning.message)]
+            assert len(found) == (done is not None)
+            assert all(f"{done} epochs are done" in text for text in found)
 
 
 def test_a_rate_up_to_one_is_never_checked(tree, tmp_path, monkeypatch):
@@ -211,6 +242,8 @@ def test_a_rate_up_to_one_is_never_checked(tree, tmp_path, monkeypatch):
         ({"sigma": (math.nan, 1)}, "sigma is"),
         ({"sigma": (math.inf, 1)}, "sigma is"),
         ({"alpha": (0.5, 0)}, r"alpha is \[0.5, 0\]"),
+        ({"mean": [0.5, 0.5]}, "mean must be three numbers"),
+        ({"std": [0.5, 0.5, 0]}, "std must be three positive numbers"),
         ({"rows": 0}, "rows=0"),
         ({"cols": -1}, "cols=-1"),
         ({"taps": {"CL1": "fist"}}, "'fist' is not a module .* did you mean 'first'"),
@@ -233,7 +266,7 @@ def test_a_fit_needs_a_data_module_and_epochs(tree, tmp_path):
     with pytest.raises(ValueError, match="pass datamodule=ImageData"):
         make_trainer(tmp_path).fit(make_model(), data.train_dataloader(), data.val_dataloader())
     with pytest.raises(ValueError, match=r"trainer\.max_epochs is -1: the schedules of sigma and alpha need"):
-        make_trainer(tmp_path, max_epochs=-1, max_steps=2).fit(make_model(), datamodule=make_data(tree))
+        make_trainer(tmp_path, max_epochs=-1).fit(make_model(), datamodule=make_data(tree))
 
 
 def test_a_map_that_was_never_fit_is_refused(tree, tmp_path):

@@ -1,0 +1,52 @@
+"""What CodeSOM asks of a Trainer: the settings under which a step is Kohonen's, and how many steps a fit has."""
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Timer
+
+__all__ = ["check_trainer", "fit_steps"]
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def check_trainer(trainer: pl.Trainer) -> None:
+    """Refuse settings that would change what is learnt, or end in a traceback.
+
+    Args:
+        trainer: the trainer, before it runs.
+
+    Raises:
+        ValueError: if a setting cannot be used; the message says what to do.
+    """
+    if trainer.precision not in PRECISIONS:
+        raise ValueError(f"trainer.precision is {trainer.precision}: choose {' or '.join(PRECISIONS)}")
+    if clip := trainer.gradient_clip_val:
+        raise ValueError(f"trainer.gradient_clip_val is {clip}: clipping breaks Kohonen's rule, leave it out")
+    if (batches := trainer.accumulate_grad_batches) != 1:
+        raise ValueError(
+            f"trainer.accumulate_grad_batches is {batches}: sigma would differ between the batches of a step, leave it "
+            "out and raise data.batch_size"
+        )
+    if share := trainer.overfit_batches:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"trainer.overfit_batches is {share}: it would replace the order of the images, use limit_train_batches"
+        )
+    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+        raise ValueError("trainer.max_epochs is -1: the schedules of sigma and alpha need it, or max_steps, to be set")
+    if any(isinstance(callback, Timer) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        raise ValueError(
+            "trainer.max_time is set: the schedules of sigma and alpha need a known end, use max_epochs or max_steps"
+        )
+
+
+def fit_steps(trainer: pl.Trainer) -> int:
+    """Count the steps of the whole fit: those of its epochs or `max_steps`, whichever end first.
+
+    Args:
+        trainer: the trainer, once its training has started.
+    """
+    ends = []
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        ends.append(trainer.max_epochs * int(trainer.num_training_batches))
+    if trainer.max_steps >= 0:
+        ends.append(trainer.max_steps)
+    return min(ends)

@@ -1,0 +1,59 @@
+import datetime
+
+import pytest
+import torch
+
+from lightning_modules.trainer_rules import check_trainer, fit_steps
+from tests.tiny import make_data, make_model, make_trainer
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"precision": "64-true"}, r"trainer\.precision is 64-true: choose 32-true or bf16-mixed"),
+        ({"precision": "bf16-true"}, r"trainer\.precision is bf16-true"),
+        ({"gradient_clip_val": 0.5}, r"trainer\.gradient_clip_val is 0\.5: clipping breaks Kohonen's rule"),
+        ({"accumulate_grad_batches": 2}, r"trainer\.accumulate_grad_batches is 2: .* raise data\.batch_size"),
+        ({"overfit_batches": 0.5}, r"trainer\.overfit_batches is 0\.5: .* use limit_train_batches"),
+        ({"max_epochs": -1}, r"trainer\.max_epochs is -1: the schedules of sigma and alpha need it, or max_steps"),
+        ({"max_time": datetime.timedelta(hours=1)}, r"trainer\.max_time is set: .* use max_epochs or max_steps"),
+        ({"max_time": "00:01:00:00", "max_steps": 9}, r"trainer\.max_time is set"),
+    ],
+)
+def test_settings_that_would_change_what_is_learnt_are_refused(make_tree, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        check_trainer(make_trainer(tmp_path, **settings))
+    data = make_data(make_tree({"train": 4, "val": 2}))
+    with pytest.raises(ValueError, match=message):
+        make_trainer(tmp_path, **settings).fit(make_model(), datamodule=data)
+
+
+@pytest.mark.parametrize("precision", [32, "32-true", "bf16-mixed"])
+def test_what_is_allowed_fits(make_tree, tmp_path, precision):
+    model = make_model()
+    trainer = make_trainer(tmp_path, precision=precision, val_check_interval=0.5)
+    trainer.fit(model, datamodule=make_data(make_tree({"train": 4, "val": 2})))
+    assert model.samples_seen == model.samples_planned == 24
+    assert all(som.prototypes.dtype == torch.float32 for som in model.maps.values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({}, 6),  # 2 epochs of 3 batches
+        ({"max_steps": 4}, 4),
+        ({"max_steps": 40}, 6),
+        ({"max_epochs": -1, "max_steps": 5}, 5),
+        ({"limit_train_batches": 0.7}, 4),
+        ({"limit_train_batches": 2, "max_steps": 3}, 3),
+        ({"fast_dev_run": 2}, 2),
+    ],
+)
+def test_a_fit_has_as_many_steps_as_it_takes(make_tree, tmp_path, settings, steps):
+    model = make_model(sigma=(2, 0.7))
+    trainer = make_trainer(tmp_path, **settings)
+    trainer.fit(model, datamodule=make_data(make_tree({"train": 4, "val": 2})))
+    assert fit_steps(trainer) == trainer.global_step == steps
+    assert model.samples_seen == model.samples_planned == 4 * steps
+    last = float(trainer.callback_metrics["fit/sigma"])
+    assert last == pytest.approx(2 * 0.35 ** ((steps - 1) / steps), rel=1e-5)
