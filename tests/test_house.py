@@ -74,6 +74,7 @@ def test_no_file_knows_where_it_was_written(path):
     assert "/".join(("", "work", "")) not in path.read_text()
 
 
-def test_tests_mirror_the_rooms():
-    rooms = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert set(MAY_IMPORT) <= rooms
+@pytest.mark.parametrize("path", SOURCES, ids=names(SOURCES))
+def test_every_source_file_has_a_test_file_of_its_own(path):
+    mirror = ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.name}")
+    assert path.name == "__init__.py" or mirror in TESTS, f"{mirror.relative_to(ROOT)} is missing"

@@ -1,4 +1,5 @@
 import json
+import re
 import warnings
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import FoolboxEvaluation, foolbox_evaluation
+from datamodules import ImageData
+from lightning_modules import CodeSOM
 from measures import wilson_interval
 from som import Lattice
 from tests.callbacks.conftest import TAPS, WNIDS, make_data, make_module, make_trainer
@@ -166,6 +169,38 @@ def test_low_clean_accuracy_warns(tmp_path, root):
     assert not [w for w in caught if "clean accuracy" in str(w.message)]
 
 
+@pytest.mark.parametrize(
+    ("settings", "images", "right", "warns"),
+    [
+        ({}, 20, 18, False),
+        ({"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, 20, 15, True),
+        # On fewer images only the published accuracy can be held against them.
+        ({"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, 10, None, False),
+    ],
+)
+def test_a_wrong_normalisation_shows_on_the_embedded_photographs(tmp_path, settings, images, right, warns):
+    module = CodeSOM(taps={"CL1": "_blocks.2"}, statistics=["max"], rows=1, cols=2, **settings)
+    data = ImageData(attack_images=images, num_workers=0, batch_size=20)
+    data.adopt(module.extractor.backbone.preprocessing)
+    data.setup("test")
+    for som in module.maps.values():
+        som.standardiser.update(torch.rand(4, som.dimensions))
+        som.initialise(torch.rand(4, som.dimensions))
+    with warnings.catch_warnings(record=True) as caught, pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("always")
+        patch.setattr(foolbox_evaluation, "linf_attack", lambda backbone, images, *args, **kwargs: images.clone())
+        _, measures = run(tmp_path, None, module, data, epsilons=[1], attacks=["fgsm"])
+    assert measures["clean_accuracy"]["trials"] == images
+    texts = [str(w.message) for w in caught if "clean accuracy" in str(w.message)]
+    assert len(texts) == warns
+    if right is not None:
+        assert measures["clean_accuracy"]["rate"] == pytest.approx(right / 20, abs=0.051)  # one may turn by CPU
+    if warns:
+        assert re.search(
+            r"1[3-6] of the 20 embedded photographs, 'efficientnet_lite0' gets 18: check labels, resizing and", texts[0]
+        )
+
+
 def test_taps_are_off_while_attacking(tmp_path, root, monkeypatch):
     module = make_module("imagenet_classes")
     network = module.extractor.backbone.model
@@ -298,6 +333,11 @@ def test_clean_and_attacked_images_see_one_precision(tmp_path, root, monkeypatch
         ({"epsilons": [-1.5]}, r"attack\.epsilons has -1\.5"),
         ({"epsilons": [256]}, r"attack\.epsilons has 256"),
         ({"epsilons": [float("nan")]}, r"attack\.epsilons has nan"),
+        (
+            {"epsilons": [1, 0.25, 0.26]},
+            r"attack\.epsilons has 0\.25 and 0\.26, which share a step of TensorBoard's axis",
+        ),
+        ({"epsilons": [0.001, 0.002]}, r"attack\.epsilons has 0\.001 and 0\.002"),
         ({"epsilons": []}, r"attack\.epsilons \[\] must each name at least one"),
         ({"attacks": []}, r"attack\.attacks \[\] and attack\.epsilons"),
         ({"steps": 0}, r"attack\.steps is 0 and attack\.seed 0: steps must be at least 1, the seed 0"),
