@@ -85,7 +85,8 @@ class RunWriter(Callback):
         self._bmus = None
         folder = run_folder(trainer)
         if trainer.is_global_zero:
-            merge_measures(folder, "validate", pl_module.results)
+            units = dict.fromkeys(pl_module.depths, pl_module.lattice.units)  # what the effective units are out of
+            merge_measures(folder, "validate", pl_module.results | {"units": units})
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

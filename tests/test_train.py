@@ -114,7 +114,8 @@ def assert_whole(folder, depths):
         assert measures["validate"]["effective_units"][depth] >= 1
     ledger = pd.read_parquet(folder / "adversarial.parquet")
     assert ledger["id"].tolist() == [0, 1, 2]
-    assert {f"{depth}_{kind}" for depth in depths for kind in ("clean", "adversarial", "control")} <= set(ledger)
+    kinds = ("clean", "adversarial", "control")
+    assert {f"{depth}_{kind}_{axis}" for depth in depths for kind in kinds for axis in ("row", "col")} <= set(ledger)
     assert measures["test"]["attacks"].keys() == {"fgsm"}
 
 

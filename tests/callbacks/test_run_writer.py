@@ -122,6 +122,7 @@ def test_measures_are_the_modules_results(tmp_path, root):
     module = make_module()
     make_trainer(tmp_path, RunWriter()).validate(module, datamodule=make_data(root), verbose=False)
     measures = json.loads((tmp_path / "run" / "v" / "measures.json").read_text())
+    assert measures["validate"].pop("units") == {"CL1": 12, "CL2": 12}
     assert measures == {"validate": {q: {d: null(v) for d, v in by.items()} for q, by in module.results.items()}}
     quantities = {"quantisation_error", "topographic_error", "effective_units", "collision_lift", "dead_channels"}
     assert measures["validate"].keys() == quantities
