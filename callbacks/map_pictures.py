@@ -44,9 +44,9 @@ class MapPictures(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for depth, each in hits.items():
-                    self._log_images(logger, depth, each, trainer.global_step)
+                    self._log_images(logger, depth, each, pl_module.classes, trainer.global_step)
         if analysis:
-            save_figure(folder, "maps", maps_figure(hits))
+            save_figure(folder, "maps", maps_figure(hits, pl_module.classes))
             save_figure(folder, "bmus_by_class", strip_figure(hits, pl_module.classes))
 
     def _due(self, trainer: pl.Trainer) -> bool:
@@ -58,9 +58,14 @@ class MapPictures(Callback):
         return True
 
     @staticmethod
-    def _log_images(logger: TensorBoardLogger, depth: str, hits: np.ndarray, step: int) -> None:
+    def _log_images(logger: TensorBoardLogger, depth: str, hits: np.ndarray, classes: list[str], step: int) -> None:
         add = logger.experiment.add_image
         add(f"validate/density/{depth}", density_image(hits.sum(0)), step, dataformats="HWC")
         add(f"validate/regions/{depth}", region_image(hits), step, dataformats="HWC")
         if shown := occupied_classes(hits):
-            add(f"validate/bmus_by_class/{depth}", class_strip(hits[shown]), step, dataformats="HWC")
+            add(
+                f"validate/bmus_by_class/{depth}",
+                class_strip(hits[shown], [classes[label] for label in shown]),
+                step,
+                dataformats="HWC",
+            )
