@@ -21,7 +21,7 @@ def robust_accuracy_figure(results: dict[str, Any]) -> Figure:
     Args:
         results: the "test" part of measures.json.
     """
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    figure = Figure(figsize=(7.2, 4), layout="constrained")
     axes = figure.subplots()
     attacks, clean = results["attacks"], results["clean_accuracy"]
     for index, (attack, by_epsilon) in enumerate(attacks.items()):
@@ -39,7 +39,7 @@ def robust_accuracy_figure(results: dict[str, Any]) -> Figure:
     title = f"{what} {results['reference']}\nn = {results['images']} images, {results['attacked']} attacked"
     axes.set_title(title, fontsize=10)
     axes.set(ylabel="accuracy" if clean else "agreement with its own clean prediction", ylim=(-0.03, 1.03))
-    axes.legend(title="bars: 95 % Wilson")
+    figure.legend(title="bars: 95 % Wilson", loc="outside right upper")
     return figure
 
 
@@ -51,7 +51,7 @@ def displacement_figure(results: dict[str, Any], depths: Sequence[str]) -> Figur
         depths: names of the depths.
     """
     attacks = results["attacks"]
-    figure = Figure(figsize=(0.8 + 4.2 * len(attacks), 4), layout="constrained")
+    figure = Figure(figsize=(3 + 4.2 * len(attacks), 4), layout="constrained")
     panels = figure.subplots(1, len(attacks), sharey=True, squeeze=False)[0]
     for axes, (attack, by_epsilon) in zip(panels, attacks.items(), strict=True):
         epsilons = [_number(epsilon) for epsilon in by_epsilon]
@@ -62,9 +62,10 @@ def displacement_figure(results: dict[str, Any], depths: Sequence[str]) -> Figur
             axes.plot(epsilons, noise, color=colour, marker="x", linestyle="--")
         axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)  # so that the axis begins at no displacement
         _budget_axis(axes, epsilons)
-        axes.set(title=f"{attack.upper()}, n = {results['attacked']} of {results['images']} images")
+        axes.set(title=f"{attack.upper()}, {results['attacked']} of {results['images']} images attacked")
     panels[0].set_ylabel("mean displacement of the BMU (lattice steps)")
-    panels[-1].legend(title="solid: adversarial\ndashed: noise of the same Linf")
+    lines = panels[0].get_legend_handles_labels()
+    figure.legend(*lines, title="solid: adversarial\ndashed: noise of\nthe same Linf", loc="outside right upper")
     return figure
 
 
@@ -74,6 +75,7 @@ def _number(epsilon: str) -> float:
 
 def _budget_axis(axes: Axes, epsilons: Sequence[float]) -> None:
     axes.set_xscale("log", base=2)
+    axes.set_xlim(min(epsilons) / 1.25, max(epsilons) * 1.25)
     axes.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
     axes.minorticks_off()
     axes.set_xlabel("Linf budget (1/255 of the pixel range)")

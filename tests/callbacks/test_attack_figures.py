@@ -82,7 +82,10 @@ def test_displacement_curves():
     numbers = results()
     figure = displacement_figure(numbers, DEPTHS)
     assert_laid_out(figure)
-    assert [axes.get_title() for axes in figure.axes] == [f"{name}, n = 18 of 20 images" for name in ("FGSM", "PGD")]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(DEPTHS)
+    assert [axes.get_title() for axes in figure.axes] == [
+        f"{name}, 18 of 20 images attacked" for name in ("FGSM", "PGD")
+    ]
     colours = depth_colours(DEPTHS)
     for axes, attack in zip(figure.axes, ("fgsm", "pgd"), strict=True):
         for depth, moved, noise in zip(DEPTHS, axes.lines[::2], axes.lines[1::2], strict=False):
