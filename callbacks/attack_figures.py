@@ -10,27 +10,36 @@ from callbacks.style import depth_colours
 
 __all__ = ["displacement_figure", "robust_accuracy_figure"]
 
+LINES = ("o-", "s--", "^-.", "D:")  # attacks differ in more than their colour
+
 
 def robust_accuracy_figure(results: dict[str, Any]) -> Figure:
-    """Robust accuracy over the budget, one line an attack with its Wilson band, clean accuracy as a dashed line.
+    """Robust accuracy over the budget, one line an attack with its Wilson intervals, clean accuracy as a dotted line.
+
+    Attacks stand a little apart within a budget, so that equal values hide none of them.
 
     Args:
         results: the "test" part of measures.json.
     """
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    figure = Figure(figsize=(7.2, 4), layout="constrained")
     axes = figure.subplots()
-    for attack, by_epsilon in results["attacks"].items():
+    attacks, clean = results["attacks"], results["clean_accuracy"]
+    for index, (attack, by_epsilon) in enumerate(attacks.items()):
         epsilons = [_number(epsilon) for epsilon in by_epsilon]
+        beside = [epsilon * 2 ** (0.06 * (index - (len(attacks) - 1) / 2)) for epsilon in epsilons]
         robust = [numbers["robust_accuracy"] for numbers in by_epsilon.values()]
-        (line,) = axes.plot(epsilons, [r["rate"] for r in robust], marker="o", label=attack.upper())
+        rates = [r["rate"] for r in robust]
+        (line,) = axes.plot(beside, rates, LINES[index % len(LINES)], label=attack.upper())
         bounds = [r["low"] for r in robust], [r["high"] for r in robust]
-        axes.fill_between(epsilons, *bounds, alpha=0.2, color=line.get_color())
-        axes.vlines(epsilons, *bounds, alpha=0.5, color=line.get_color())  # a band of a single budget has no width
-    clean = results["clean_accuracy"]
-    axes.axhline(clean["rate"], color="0.4", linestyle="--", label="clean")
+        axes.vlines(beside, *bounds, alpha=0.5, linewidth=2.5, color=line.get_color())
+    label = "clean: 1 by definition" if clean is None else "clean"
+    axes.axhline(1 if clean is None else clean["rate"], color="0.4", linestyle=":", label=label)
     _budget_axis(axes, epsilons)
-    axes.set(ylabel="accuracy", ylim=(-0.03, 1.03), title=f"Robust accuracy, n = {clean['trials']} images")
-    axes.legend(title="bands: 95 % Wilson")
+    what = "Agreement with" if clean is None else "Robust accuracy against"
+    title = f"{what} {results['reference']}\nn = {results['images']} images, {results['attacked']} attacked"
+    axes.set_title(title, fontsize=10)
+    axes.set(ylabel="accuracy" if clean else "agreement with its own clean prediction", ylim=(-0.03, 1.03))
+    figure.legend(title="bars: 95 % Wilson", loc="outside right upper")
     return figure
 
 
@@ -42,7 +51,7 @@ def displacement_figure(results: dict[str, Any], depths: Sequence[str]) -> Figur
         depths: names of the depths.
     """
     attacks = results["attacks"]
-    figure = Figure(figsize=(0.8 + 4.2 * len(attacks), 4), layout="constrained")
+    figure = Figure(figsize=(3 + 4.2 * len(attacks), 4), layout="constrained")
     panels = figure.subplots(1, len(attacks), sharey=True, squeeze=False)[0]
     for axes, (attack, by_epsilon) in zip(panels, attacks.items(), strict=True):
         epsilons = [_number(epsilon) for epsilon in by_epsilon]
@@ -52,11 +61,11 @@ def displacement_figure(results: dict[str, Any], depths: Sequence[str]) -> Figur
             axes.plot(epsilons, moved, color=colour, marker="o", label=depth)
             axes.plot(epsilons, noise, color=colour, marker="x", linestyle="--")
         axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)  # so that the axis begins at no displacement
-        attacked = next(iter(by_epsilon.values()))["attack_success"]["trials"]
         _budget_axis(axes, epsilons)
-        axes.set(title=f"{attack.upper()}, n = {attacked} attacked images")
+        axes.set(title=f"{attack.upper()}, {results['attacked']} of {results['images']} images attacked")
     panels[0].set_ylabel("mean displacement of the BMU (lattice steps)")
-    panels[-1].legend(title="solid: adversarial\ndashed: noise of the same Linf")
+    lines = panels[0].get_legend_handles_labels()
+    figure.legend(*lines, title="solid: adversarial\ndashed: noise of\nthe same Linf", loc="outside right upper")
     return figure
 
 
@@ -66,6 +75,7 @@ def _number(epsilon: str) -> float:
 
 def _budget_axis(axes: Axes, epsilons: Sequence[float]) -> None:
     axes.set_xscale("log", base=2)
+    axes.set_xlim(min(epsilons) / 1.25, max(epsilons) * 1.25)
     axes.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
     axes.minorticks_off()
     axes.set_xlabel("Linf budget (1/255 of the pixel range)")

@@ -2,6 +2,8 @@
 
 Accounting: an image counts as robust if it is classified correctly before and after the attack; only images that are
 correct when clean are attacked, and only they enter displacements. The noise control has each example's realised Linf.
+What is correct is told by the labels, where they are the backbone's own classes and its weights are trained; otherwise
+by the backbone's own clean prediction: then every image is attacked, and accuracy is agreement with that prediction.
 """
 
 from itertools import islice, pairwise
@@ -10,14 +12,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from tqdm import tqdm
 from typing_extensions import override
 
 from callbacks.attack_figures import displacement_figure, robust_accuracy_figure
-from callbacks.attack_ledger import AttackLedger
+from callbacks.attack_ledger import AttackLedger, Reference
 from callbacks.foolbox_attacks import AttackName, linf_attack, sign_noise
+from callbacks.report import accounting
 from callbacks.run_folder import merge_measures, run_folder, save_figure
 from codes import Extraction
 from lightning_modules import CodeSOM
@@ -34,7 +38,8 @@ class FoolboxEvaluation(Callback):
 
     Leaves adversarial.parquet (the ledger), figures, `measures.json` under "test", and the scalars
     `test/robust_accuracy/<attack>`, `test/<attack>_displacement/<depth>` and, for noise of the same size,
-    `test/<attack>_control/<depth>`, whose step axis is the budget in sixteenths of 1/255.
+    `test/<attack>_control/<depth>`, whose step axis is the budget in sixteenths of 1/255; the text `test/reference`
+    says what accuracies are against.
 
     Args:
         attacks: which attacks run: "fgsm", "pgd".
@@ -87,11 +92,13 @@ class FoolboxEvaluation(Callback):
         self.check(pl_module)
         backbone = pl_module.extractor.backbone
         indices = trainer.datamodule.imagenet_indices if backbone.num_classes == 1000 else None  # type: ignore[attr-defined]
-        self._classes = None if indices is None else torch.tensor(indices, device=pl_module.device)
+        self._random = pl_module.hparams["weights"] == "none"  # its predictions have nothing to do with labels
+        self._classes = None if indices is None or self._random else torch.tensor(indices, device=pl_module.device)
         self._clean = Rate().to(pl_module.device)
         self._check_clean_accuracy(trainer, pl_module)
         self.reports = {(attack, epsilon): _Report(pl_module) for attack in self.attacks for epsilon in self.epsilons}
-        self._ledger = AttackLedger(run_folder(trainer), pl_module.depths, trainer)
+        against: Reference = "own prediction" if self._classes is None else "labels"
+        self._ledger = AttackLedger(run_folder(trainer), pl_module.depths, pl_module.lattice.cols, against, trainer)
         total = self._local_images * len(self.reports)
         self._bar = tqdm(desc="attacking", total=total, unit="img", disable=not trainer.is_global_zero)
 
@@ -121,7 +128,8 @@ class FoolboxEvaluation(Callback):
                 report.update({depth: bmu[right] for depth, bmu in before.items()}, found, labels)
             report.skip(batch["id"][~right])
             steps = self.steps if attack == "pgd" else 1
-            settings = {"attack": attack, "epsilon": epsilon / 255, "steps": steps, "seed": self.seed}
+            budget = {"epsilon_255": epsilon, "epsilon": epsilon / 255}
+            settings = {"attack": attack, **budget, "steps": steps, "seed": self.seed}
             self._ledger.write(clean, right, found, settings)
             self._bar.set_postfix_str(f"{attack} at {epsilon:g}/255")
             self._bar.update(len(right))
@@ -132,10 +140,18 @@ class FoolboxEvaluation(Callback):
         self._ledger.close()
         self._ledger = None
         self._bar.close()
-        results: dict[str, Any] = {"reference": self._reference_name, "clean_accuracy": _interval(self._clean)}
-        results["attacks"] = {attack: {} for attack in self.attacks}
-        for (attack, epsilon), report in self.reports.items():  # on every process: computing is a collective
+        clean = _interval(self._clean)  # on every process: computing is a collective, here and below
+        results: dict[str, Any] = {
+            "reference": self._reference_name,
+            # Against the own prediction it would be 1 by definition.
+            "clean_accuracy": None if self._classes is None else clean,
+            "images": clean["trials"],
+            "attacked": 0,
+            "attacks": {attack: {} for attack in self.attacks},
+        }
+        for (attack, epsilon), report in self.reports.items():
             numbers = report.compute()
+            results["attacked"] = numbers["attack_success"]["trials"]
             results["attacks"][attack][f"{epsilon:g}/255"] = numbers
             scalars = {f"test/robust_accuracy/{attack}": numbers["robust_accuracy"]["rate"]}
             for depth in pl_module.depths:
@@ -145,6 +161,11 @@ class FoolboxEvaluation(Callback):
                 logger.log_metrics(scalars, step=_step(epsilon))
         folder = run_folder(trainer)
         if trainer.is_global_zero:
+            if not results["attacked"]:
+                rank_zero_warn(f"none of {results['images']} images is right when clean: nothing was attacked")
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_text("test/reference", accounting(results))
             merge_measures(folder, "test", results)
             save_figure(folder, "robust_accuracy", robust_accuracy_figure(results))
             save_figure(folder, "displacement", displacement_figure(results, pl_module.depths))
@@ -176,9 +197,10 @@ class FoolboxEvaluation(Callback):
             self._local_images += len(predicted)
         measured = _interval(self._clean)
         if self._classes is None:
+            reason = "weights are random" if self._random else "classes are not the data's"
             rank_zero_info(
-                "clean accuracy: not defined, since the data's classes are not the backbone's; what counts as right is "
-                "the backbone's own clean prediction"
+                f"clean accuracy: not defined, since the backbone's {reason}; what counts as right is "
+                f"{self._reference_name}"
             )
             return
         text = f"clean accuracy {measured['rate']:.1%} (95 % interval {measured['low']:.1%} to {measured['high']:.1%})"

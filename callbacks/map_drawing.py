@@ -11,6 +11,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image, ImageDraw, ImageFont
 
 from callbacks.style import DENSITY, class_colours
 
@@ -18,7 +20,9 @@ __all__ = ["class_strip", "density_image", "maps_figure", "occupied_classes", "r
 
 UNIT = 12  # pixels a unit
 GAP = 6  # pixels between the maps of a strip
+LABEL = 16  # pixels for a name over a map
 SHOWN = 8  # classes in a strip
+LISTED = 20  # classes in a legend
 
 
 def density_image(hits: np.ndarray) -> np.ndarray:
@@ -49,16 +53,23 @@ def region_image(hits: np.ndarray) -> np.ndarray:
     return _enlarge(1 - purity + purity * colours)
 
 
-def class_strip(hits: np.ndarray) -> np.ndarray:
-    """The density of the BMUs of each class, side by side, each up to its own largest.
+def class_strip(hits: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """The density of the BMUs of each class, side by side under its name, each up to its own largest.
 
     Args:
         hits: (classes, rows, cols) counts of the classes to show.
+        names: their names; what does not fit over a map is cut off.
 
     Returns:
-        (rows * 12, width, 3) uint8.
+        (16 + rows * 12, width, 3) uint8.
     """
-    images = [density_image(each) for each in hits]
+    font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
+    images = []
+    for each, name in zip(hits, names, strict=True):
+        tile = density_image(each)
+        label = Image.new("RGB", (tile.shape[1], LABEL), "white")
+        ImageDraw.Draw(label).text((1, 1), _short(name, 40), "black", font)
+        images.append(np.concatenate([np.asarray(label), tile]))
     gap = np.full((images[0].shape[0], GAP, 3), 255, np.uint8)
     return np.concatenate([part for image in images for part in (image, gap)][:-1], axis=1)
 
@@ -68,15 +79,19 @@ def occupied_classes(hits: np.ndarray) -> list[int]:
     return np.flatnonzero(hits.sum((1, 2)))[:SHOWN].tolist()
 
 
-def maps_figure(hits: dict[str, np.ndarray], density_scale: float = 100) -> Figure:
+def maps_figure(hits: dict[str, np.ndarray], classes: Sequence[str], density_scale: float = 100) -> Figure:
     """Density (top) and class regions (bottom) of every depth; the paper scales densities by 100, and so do we.
 
     Args:
         hits: (classes, rows, cols) counts by depth.
+        classes: class names, in label order; a legend names the colours of up to 20.
         density_scale: factor on the share of images a unit.
     """
-    height = 2.5 * _aspect(hits)
-    figure = Figure(figsize=(0.9 + 2.9 * len(hits), 1.9 + 2 * height), layout="constrained")
+    width = 0.9 + 2.9 * len(hits)
+    names = [_short(name, 20) for name in classes] if len(classes) <= LISTED else []
+    columns = max(1, int(width / 1.9))
+    legend = 0.2 * -(-len(names) // columns)  # inches
+    figure = Figure(figsize=(width, 1.7 + 5 * _aspect(hits) + legend), layout="constrained")
     panels = figure.subplots(2, len(hits), squeeze=False)
     densities = {depth: density_scale * each.sum(0) / max(1, each.sum()) for depth, each in hits.items()}
     top = max(density.max() for density in densities.values())
@@ -87,11 +102,13 @@ def maps_figure(hits: dict[str, np.ndarray], density_scale: float = 100) -> Figu
         _lattice_axes(above, below)
     # Beside both rows of panels, though it belongs to the upper one: so they keep the same widths.
     figure.colorbar(image, ax=panels, label=f"density of BMUs x {density_scale:g}", shrink=0.45, anchor=(0, 1))
-    panels[0, 0].set_ylabel("row")
-    panels[1, 0].set_ylabel("row")
-    for below in panels[1]:
-        below.set_xlabel("column")
-    _headline(figure, "BMU density (top); most frequent class of each unit, paler where mixed (bottom)")
+    _outer_labels(panels)
+    if names:
+        colours = class_colours(len(names))
+        patches = [Patch(color=colour, label=name) for colour, name in zip(colours, names, strict=True)]
+        figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+    legend_text = f"colour = majority class, {len(classes)} classes; pale = mixed; white = no image"
+    _headline(figure, f"Top: BMU density. Bottom: {legend_text}")
     return figure
 
 
@@ -104,18 +121,22 @@ def strip_figure(hits: dict[str, np.ndarray], classes: Sequence[str]) -> Figure:
     """
     shown = occupied_classes(next(iter(hits.values())))
     columns = max(1, len(shown))
-    size = (max(2.6, 0.6 + 1.7 * columns), 1.3 + (0.1 + 1.6 * _aspect(hits)) * len(hits))
+    size = (max(3.2, 1.4 + 1.7 * columns), 1.5 + (0.1 + 1.6 * _aspect(hits)) * len(hits))
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(len(hits), columns, squeeze=False)
-    for row, (depth, each) in zip(panels, hits.items(), strict=True):
-        row[0].set_ylabel(_tail(depth, 16), fontsize=8)
+    panels = figure.subplots(len(hits), columns, squeeze=False, sharex=True, sharey=True)
+    for row, each in zip(panels, hits.values(), strict=True):
         for axes, label in zip(row, shown, strict=False):
-            axes.imshow(each[label], cmap=DENSITY, vmin=0, interpolation="nearest")
-        for axes in row:
-            axes.set(xticks=[], yticks=[])
+            counts = each[label]
+            image = axes.imshow(counts / max(1, counts.max()), cmap=DENSITY, vmin=0, vmax=1, interpolation="nearest")
+        _lattice_axes(*row)
+    if shown:
+        figure.colorbar(image, ax=panels, aspect=40).set_label("count / the panel's largest", fontsize=8)
+    _outer_labels(panels)
+    for row, depth in zip(panels, hits, strict=True):
+        row[0].set_ylabel(f"{_tail(depth, 16)}\nrow", fontsize=8)
     for axes, label in zip(panels[0], shown, strict=False):
-        axes.set_title(f"{_short(classes[label])}\nn = {each[label].sum()}", fontsize=9)
-    _headline(figure, "BMUs by class, each panel up to its own largest count")
+        axes.set_title(f"{_short(classes[label], 16)}\nn = {each[label].sum()}", fontsize=9)
+    _headline(figure, f"BMUs by class, {len(shown)} of {len(classes)} classes; each panel up to its own largest count")
     return figure
 
 
@@ -141,12 +162,19 @@ def _lattice_axes(*panels: Axes) -> None:
         axes.locator_params(integer=True, nbins=5)
 
 
+def _outer_labels(panels: np.ndarray) -> None:
+    for axes in panels[:, 0]:
+        axes.set_ylabel("row", fontsize=8)
+    for axes in panels[-1]:
+        axes.set_xlabel("column", fontsize=8)
+
+
 def _tail(name: str, length: int) -> str:
     """The end of a dotted module name, which tells layers apart."""
     return name if len(name) <= length else "…" + name[1 - length :]
 
 
-def _short(name: str) -> str:
-    """The first of the names that ImageNet lists for a class, cut to fit over a panel."""
+def _short(name: str, length: int) -> str:
+    """The first of the names that ImageNet lists for a class, cut to a length."""
     first = name.split(",")[0]
-    return first if len(first) <= 16 else first[:15] + "…"
+    return first if len(first) <= length else first[: length - 1] + "…"

@@ -12,7 +12,7 @@ from lightning_modules import CodeSOM
 
 __all__ = ["MapPictures"]
 
-PICTURES = 9  # TensorBoard shows 10 pictures a tag: 9 while fitting and the analysis after it
+PICTURES = 9  # TensorBoard shows 10 pictures a tag: 9 while fitting, and the analysis unless it repeats the last
 
 
 class MapPictures(Callback):
@@ -24,16 +24,23 @@ class MapPictures(Callback):
     """
 
     def __init__(self) -> None:
-        self._drawn = -1
+        self._share = self._drawn = -1  # share of the epochs and step of a fit's last pictures
+        self._validated: dict[int, int] = {}  # a fit's last validation: global step to step of its scalars
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._drawn = -1
+        self._share = self._drawn = -1
+        self._validated = {}
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         analysis = trainer.state.fn == "validate"
         folder = run_folder(trainer)
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped  # where Lightning puts the scalars
+        if analysis:  # of the same maps as the fit's last validation, if it follows that
+            step = self._validated.get(trainer.global_step, step)
+        else:
+            self._validated = {trainer.global_step: step}
         if not trainer.is_global_zero or not (analysis or self._due(trainer)):
             return
         lattice = pl_module.lattice
@@ -41,26 +48,33 @@ class MapPictures(Callback):
             depth: table.cpu().numpy().reshape(-1, lattice.rows, lattice.cols)
             for depth, table in pl_module.hits.items()
         }
-        for logger in trainer.loggers:
+        for logger in [] if analysis and step == self._drawn else trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for depth, each in hits.items():
-                    self._log_images(logger, depth, each, trainer.global_step)
-        if analysis:
-            save_figure(folder, "maps", maps_figure(hits))
+                    self._log_images(logger, depth, each, pl_module.classes, step)
+        if not analysis:
+            self._drawn = step
+        else:
+            save_figure(folder, "maps", maps_figure(hits, pl_module.classes))
             save_figure(folder, "bmus_by_class", strip_figure(hits, pl_module.classes))
 
     def _due(self, trainer: pl.Trainer) -> bool:
         """Whether this is the first validation in its share of the epochs, however often a fit validates."""
         share = PICTURES * trainer.current_epoch // max(1, trainer.max_epochs or 1)
-        if trainer.sanity_checking or share == self._drawn:
+        if trainer.sanity_checking or share == self._share:
             return False
-        self._drawn = share
+        self._share = share
         return True
 
     @staticmethod
-    def _log_images(logger: TensorBoardLogger, depth: str, hits: np.ndarray, step: int) -> None:
+    def _log_images(logger: TensorBoardLogger, depth: str, hits: np.ndarray, classes: list[str], step: int) -> None:
         add = logger.experiment.add_image
         add(f"validate/density/{depth}", density_image(hits.sum(0)), step, dataformats="HWC")
         add(f"validate/regions/{depth}", region_image(hits), step, dataformats="HWC")
         if shown := occupied_classes(hits):
-            add(f"validate/bmus_by_class/{depth}", class_strip(hits[shown]), step, dataformats="HWC")
+            add(
+                f"validate/bmus_by_class/{depth}",
+                class_strip(hits[shown], [classes[label] for label in shown]),
+                step,
+                dataformats="HWC",
+            )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["closing_table"]
+__all__ = ["accounting", "closing_table"]
 
 COLUMNS = {
     "quantisation_error": "QE",
@@ -26,21 +26,38 @@ def closing_table(measures: dict[str, Any]) -> str:
     maps = measures.get("validate", {})
     if shown := [quantity for quantity in COLUMNS if quantity in maps]:
         depths = list(maps[shown[0]])
-        rows = [[depth, *(_number(maps[quantity][depth]) for quantity in shown)] for depth in depths]
+        rows = [[depth, *(_cell(maps, quantity, depth) for quantity in shown)] for depth in depths]
         tables.append("Maps, on the validation images\n" + _table(["depth", *(COLUMNS[q] for q in shown)], rows))
     if attacks := measures.get("test"):
         tables.append(_attack_table(attacks))
     return "\n\n".join(tables)
 
 
+def accounting(results: dict[str, Any]) -> str:
+    """Say in a sentence which images were attacked, and what the accuracies are against.
+
+    Args:
+        results: the "test" part of measures.json.
+    """
+    images, attacked = results["images"], results["attacked"]
+    if results["clean_accuracy"] is None:
+        return f"all {images} images are attacked; accuracy is agreement with {results['reference']}"
+    return (
+        f"{attacked} of {images} images are right when clean, and attacked; "
+        f"accuracy is against {results['reference']}, over all {images}"
+    )
+
+
 def _attack_table(results: dict[str, Any]) -> str:
     clean = results["clean_accuracy"]
+    lines = accounting(results).replace("; ", ";\n")
     title = (
-        f"Attacks: Linf budget; accuracy against {results['reference']} (95 % Wilson interval);\n"
-        "mean displacement of the BMUs in lattice steps: adversarial (noise of the same Linf)"
+        f"Attacks, by Linf budget: {lines} (95 % Wilson interval);\n"
+        f"mean displacement of the BMUs over the {results['attacked']}, in lattice steps: "
+        "adversarial (noise of the same Linf)"
     )
-    header = ["attack", "budget", "accuracy"]
-    rows = [["none", "0", _rate(clean)]]
+    header = ["attack", "budget", "agreement" if clean is None else "accuracy"]
+    rows = [["none", "0", "1 by definition" if clean is None else _rate(clean)]]
     for attack, by_epsilon in results["attacks"].items():
         for epsilon, numbers in by_epsilon.items():
             moved, noise = numbers["displacement"], numbers["control_displacement"]
@@ -55,6 +72,13 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _cell(maps: dict[str, Any], quantity: str, depth: str) -> str:
+    """One number of a map; no map has more effective units than units, so that an estimate above them has no digits."""
+    value = maps[quantity][depth]
+    units = maps["units"][depth] if quantity == "effective_units" else None
+    return f">{units}" if units is not None and value is not None and value > units else _number(value)
 
 
 def _number(value: float | None) -> str:

@@ -1,19 +1,22 @@
-"""Writes what a run found to disk: the maps, the BMU of every image, the measures.
+"""Writes what a run found to disk: the maps, the BMU of every image, the measures, and which image is which.
 
 maps.safetensors holds, for each depth, `<depth>/prototypes` (K, D) float32 and, where codes are standardised,
 `<depth>/mean` and `<depth>/std` (D,) float64, with the lattice in its metadata. bmus.parquet holds one row an image and
-depth: id, label, split, depth, row, col, distance. Both are readable without this project.
+depth: id, label, split, depth, row, col, distance. Both are readable without this project. For images.parquet see
+image_list.py.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from typing_extensions import override
 
+from callbacks.image_list import merge_images
 from callbacks.run_folder import atomic, merge_measures, run_folder
 from callbacks.sharded_parquet import ShardedParquet
 from lightning_modules import CodeSOM
@@ -34,7 +37,7 @@ BMU_SCHEMA = pa.schema(
 
 
 class RunWriter(Callback):
-    """Leaves maps.safetensors after a fit, and bmus.parquet and measures.json after an analysis (`validate`)."""
+    """Leaves maps.safetensors after a fit, bmus.parquet and measures.json after an analysis, images.parquet always."""
 
     def __init__(self) -> None:
         self._bmus: ShardedParquet | None = None
@@ -44,7 +47,8 @@ class RunWriter(Callback):
         folder = run_folder(trainer)
         if trainer.is_global_zero:
             with atomic(folder / "maps.safetensors") as part:
-                save_file(_maps(pl_module), part, _description(pl_module))
+                part.write_bytes(save(_maps(pl_module), _description(pl_module)))  # save_file ignores the umask
+        _list_images(trainer, folder, train=trainer.train_dataloader, val=trainer.val_dataloaders)
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -85,13 +89,31 @@ class RunWriter(Callback):
         self._bmus = None
         folder = run_folder(trainer)
         if trainer.is_global_zero:
-            merge_measures(folder, "validate", pl_module.results)
+            units = dict.fromkeys(pl_module.depths, pl_module.lattice.units)  # what the effective units are out of
+            merge_measures(folder, "validate", pl_module.results | {"units": units})
+        _list_images(trainer, folder, val=trainer.val_dataloaders)
+
+    @override
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        _list_images(trainer, run_folder(trainer), test=trainer.test_dataloaders)
+
+    @override
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        loaders: Any = trainer.predict_dataloaders  # by split
+        _list_images(trainer, run_folder(trainer), **loaders)
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if self._bmus is not None:
             self._bmus.abandon()
             self._bmus = None
+
+
+def _list_images(trainer: pl.Trainer, folder: Path, **loaders: Any) -> None:
+    """List the samples of each split's loader; None where a fit does not validate."""
+    for split, loader in loaders.items():
+        if trainer.is_global_zero and loader is not None:
+            merge_images(folder, split, loader.dataset, trainer.datamodule)  # type: ignore[attr-defined]
 
 
 def _maps(module: CodeSOM) -> dict[str, Tensor]:

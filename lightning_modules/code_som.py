@@ -116,6 +116,7 @@ class CodeSOM(pl.LightningModule):
         self.results: dict[str, dict[str, float]] = {}
         self.hits: dict[str, Tensor] = {}
         self._overshot: set[str] = set()  # depths that were warned of
+        self._validated = -1  # step of a fit's last validation
 
     @property
     def maps(self) -> dict[str, SelfOrganizingMap]:
@@ -211,12 +212,17 @@ class CodeSOM(pl.LightningModule):
     @override
     def on_validation_epoch_end(self) -> None:
         self.results = {}
+        # The analysis that follows a fit repeats its last validation, which is on the curves already.
+        repeated = self.trainer.state.fn == "validate" and self.trainer.global_step == self._validated
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self._validated = self.trainer.global_step
         for depth, measures in self.measures.items():
             for quantity, value in measures.compute().items():
                 if quantity == "hits":
                     self.hits[depth] = value
                     continue
-                self.log(f"validate/{quantity}/{depth}", value.float(), sync_dist=True)
+                to_logger = False if repeated else None
+                self.log(f"validate/{quantity}/{depth}", value.float(), sync_dist=True, logger=to_logger)
                 self.results.setdefault(quantity, {})[depth] = float(value)
             measures.reset()
 

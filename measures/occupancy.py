@@ -53,7 +53,9 @@ def density(hits: Tensor) -> Tensor:
 def effective_units(hits: Tensor) -> Tensor:
     """Effective number of units: N(N-1) / sum_k n_k (n_k - 1), the inverse chance that two samples share a unit.
 
-    1 = all samples share one unit; K equally likely units give about K, whatever N. Neither direction is better.
+    1 = all samples share one unit; K equally likely units give about K, whatever N. Neither direction is better. The
+    estimate may exceed K: its relative error is about 1 / sqrt(pairs of samples that share a unit), and few such pairs,
+    as among few samples, tell only that the samples are spread.
 
     Args:
         hits: (..., K) counts of N samples.

@@ -86,11 +86,21 @@ def run_folder(cli):
 def assert_whole(folder, depths):
     """Everything that design.md lists under "what a run leaves behind", and that it holds what it should."""
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    expected = {"config.yaml", "checkpoints/last.ckpt", "maps.safetensors", "bmus.parquet", "measures.json"}
+    expected = {
+        "config.yaml",
+        "checkpoints/last.ckpt",
+        "maps.safetensors",
+        "bmus.parquet",
+        "measures.json",
+        "images.parquet",
+    }
     expected |= {"adversarial.parquet"} | {f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")}
     assert expected <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert not any(".part" in name for name in names), "nothing half-written"
+    modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
+    os.umask(umask := os.umask(0))
+    assert modes == {0o666 & ~umask}, "every file follows the umask"
 
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     assert (settings["model"]["rows"], settings["model"]["cols"]) == (3, 4)
@@ -117,7 +127,8 @@ def assert_whole(folder, depths):
         assert measures["validate"]["effective_units"][depth] >= 1
     ledger = pd.read_parquet(folder / "adversarial.parquet")
     assert ledger["id"].tolist() == [0, 1, 2]
-    assert {f"{depth}_{kind}" for depth in depths for kind in ("clean", "adversarial", "control")} <= set(ledger)
+    kinds = ("clean", "adversarial", "control")
+    assert {f"{depth}_{kind}_{axis}" for depth in depths for kind in kinds for axis in ("row", "col")} <= set(ledger)
     assert measures["test"]["attacks"].keys() == {"fgsm"}
 
 

@@ -20,6 +20,8 @@ def results(attacks=("fgsm", "pgd"), epsilons=EPSILONS, depths=DEPTHS) -> dict:
     return {
         "reference": "ImageNet labels",
         "clean_accuracy": rate(0.9),
+        "images": 20,
+        "attacked": 18,
         "attacks": {
             attack: {
                 f"{epsilon:g}/255": {
@@ -43,22 +45,47 @@ def test_robust_accuracy_curves():
     fgsm, pgd, clean = axes.lines
     for line, attack in ((fgsm, "fgsm"), (pgd, "pgd")):
         assert line.get_label() == attack.upper()
-        assert list(line.get_xdata()) == list(EPSILONS)
+        np.testing.assert_allclose(line.get_xdata(), EPSILONS, rtol=0.03)
         rates = [each["robust_accuracy"]["rate"] for each in numbers["attacks"][attack].values()]
         assert list(line.get_ydata()) == rates
     assert set(clean.get_ydata()) == {0.9}
-    band = axes.collections[0].get_paths()[0].vertices
-    lows = [each["robust_accuracy"]["low"] for each in numbers["attacks"]["fgsm"].values()]
-    assert {round(low, 9) for low in lows} <= {round(y, 9) for y in band[:, 1]}
-    assert axes.get_title() == "Robust accuracy, n = 20 images"
+    for line, bars, attack in zip((fgsm, pgd), axes.collections, ("fgsm", "pgd"), strict=True):
+        robust = [each["robust_accuracy"] for each in numbers["attacks"][attack].values()]
+        expected = [[(x, r["low"]), (x, r["high"])] for x, r in zip(line.get_xdata(), robust, strict=True)]
+        np.testing.assert_allclose(bars.get_segments(), expected)
+    assert axes.get_title() == "Robust accuracy against ImageNet labels\nn = 20 images, 18 attacked"
+    assert axes.get_ylabel() == "accuracy"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.0625", "1", "8"]
+
+
+def test_equal_attacks_hide_none_of_them():
+    numbers = results()
+    numbers["attacks"]["pgd"] = numbers["attacks"]["fgsm"]
+    fgsm, pgd, _ = robust_accuracy_figure(numbers).axes[0].lines
+    assert fgsm.get_marker() != pgd.get_marker()
+    assert fgsm.get_linestyle() != pgd.get_linestyle()
+    assert (fgsm.get_xdata() < np.array(pgd.get_xdata())).all()
+
+
+def test_accuracy_against_the_own_prediction_says_so():
+    own = {"reference": "the backbone's own clean prediction", "clean_accuracy": None, "attacked": 20}
+    figure = robust_accuracy_figure(results() | own)
+    assert_laid_out(figure)
+    (axes,) = figure.axes
+    assert axes.get_title() == "Agreement with the backbone's own clean prediction\nn = 20 images, 20 attacked"
+    assert axes.get_ylabel() == "agreement with its own clean prediction"
+    assert axes.lines[-1].get_label() == "clean: 1 by definition"
+    assert set(axes.lines[-1].get_ydata()) == {1}
 
 
 def test_displacement_curves():
     numbers = results()
     figure = displacement_figure(numbers, DEPTHS)
     assert_laid_out(figure)
-    assert [axes.get_title() for axes in figure.axes] == [f"{name}, n = 18 attacked images" for name in ("FGSM", "PGD")]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(DEPTHS)
+    assert [axes.get_title() for axes in figure.axes] == [
+        f"{name}, 18 of 20 images attacked" for name in ("FGSM", "PGD")
+    ]
     colours = depth_colours(DEPTHS)
     for axes, attack in zip(figure.axes, ("fgsm", "pgd"), strict=True):
         for depth, moved, noise in zip(DEPTHS, axes.lines[::2], axes.lines[1::2], strict=False):
@@ -86,7 +113,7 @@ def test_layout_whatever_is_shown(attacks, epsilons, depths):
 
 def test_a_single_budget_shows_its_interval():
     (axes,) = robust_accuracy_figure(results(("pgd",), (4.0,))).axes
-    bars = [segment for lines in axes.collections[1:] for segment in lines.get_segments()]
+    bars = [segment for lines in axes.collections for segment in lines.get_segments()]
     np.testing.assert_allclose(bars, [[[4, 0.08], [4, 0.38]]])
 
 

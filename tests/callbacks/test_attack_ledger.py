@@ -7,13 +7,13 @@ import torch
 from callbacks.attack_ledger import AttackLedger
 
 DEPTHS = ("CL1", "layer2.0")
-SETTINGS = {"attack": "fgsm", "epsilon": 4 / 255, "steps": 1, "seed": 5}
+SETTINGS = {"attack": "fgsm", "epsilon_255": 4, "epsilon": 4 / 255, "steps": 1, "seed": 5}
 
 
 def make_ledger(folder) -> AttackLedger:
     strategy = SimpleNamespace(barrier=lambda name: None)
     trainer = SimpleNamespace(global_rank=0, world_size=1, is_global_zero=True, strategy=strategy)
-    return AttackLedger(folder, DEPTHS, trainer)
+    return AttackLedger(folder, DEPTHS, 4, "own prediction", trainer)
 
 
 def clean(ids: list[int]) -> dict[str, torch.Tensor]:
@@ -42,16 +42,19 @@ def test_values_stand_at_their_images_and_null_elsewhere(tmp_path):
         "control_l2": 0.5,
         "adversarial_prediction": 20,
         "control_prediction": 20,
-        "CL1_adversarial": 10,
-        "layer2.0_control": 10,
+        "CL1_adversarial_col": 2,  # units 10 and 11 of a lattice with 4 columns
+        "layer2.0_control_col": 2,
     }.items():
         # Image 3 came before image 1 in the batch.
         assert table[name][[0, 2]].tolist() == [first + 1, first], name
         assert table[name][[1, 3]].isna().all(), name
     assert table["label"].tolist() == [2, 3, 4, 5]
     assert table["clean_prediction"].tolist() == [4, 5, 6, 7]
-    assert table["layer2.0_clean"].tolist() == [1, 2, 3, 4]
+    assert table["layer2.0_clean_row"].tolist() == [0, 0, 0, 1]
+    assert table["layer2.0_clean_col"].tolist() == [1, 2, 3, 0]
+    assert table["CL1_adversarial_row"][[0, 2]].tolist() == [2, 2]
     assert (table["attack"] == "fgsm").all()
+    assert (table["epsilon_255"] == 4).all()
     assert (table["epsilon"] == 4 / 255).all()
 
 
@@ -61,16 +64,16 @@ def test_a_batch_without_attacked_images(tmp_path):
     ledger.close()
     table = pd.read_parquet(tmp_path / "adversarial.parquet")
     assert table["id"].tolist() == [0, 1]
-    assert table[["linf", "adversarial_prediction", "CL1_control"]].isna().all(axis=None)
+    assert table[["linf", "adversarial_prediction", "CL1_control_row"]].isna().all(axis=None)
 
 
 def test_sorted_by_attack_budget_and_id(tmp_path):
     ledger = make_ledger(tmp_path)
-    for settings in (SETTINGS | {"attack": "pgd"}, SETTINGS, SETTINGS | {"epsilon": 1 / 255}):
+    for settings in (SETTINGS | {"attack": "pgd"}, SETTINGS, SETTINGS | {"epsilon_255": 1, "epsilon": 1 / 255}):
         ledger.write(clean([1, 0]), torch.tensor([True, False]), found(1), settings)
     ledger.close()
     table = pd.read_parquet(tmp_path / "adversarial.parquet")
-    keys = list(zip(table["attack"], table["epsilon"] * 255, table["id"], strict=True))
+    keys = list(zip(table["attack"], table["epsilon_255"], table["id"], strict=True))
     assert keys == [("fgsm", e, k) for e in (1, 4) for k in (0, 1)] + [("pgd", 4, k) for k in (0, 1)]
 
 
@@ -82,6 +85,7 @@ def test_schema(tmp_path):
         "label": "int64",
         "reference": "int64",
         "attack": "string",
+        "epsilon_255": "double",
         "epsilon": "double",
         "attacked": "bool",
         "clean_prediction": "int64",
@@ -93,8 +97,16 @@ def test_schema(tmp_path):
         "control_l2": "float",
         "steps": "int32",
         "seed": "int64",
-        **{f"{depth}_{kind}": "int32" for depth in DEPTHS for kind in ("clean", "adversarial", "control")},
+        **{
+            f"{depth}_{kind}_{axis}": "int32"
+            for depth in DEPTHS
+            for kind in ("clean", "adversarial", "control")
+            for axis in ("row", "col")
+        },
     }
+    assert schema.metadata[b"reference"] == b"own prediction"
+    assert schema.metadata[b"unit of epsilon_255"] == b"1/255 of the pixel range, as in the config"
+    assert schema.metadata[b"unit of linf"] == schema.metadata[b"unit of epsilon"] == b"pixel values in [0, 1]"
 
 
 def test_abandoned_rows_leave_an_earlier_ledger(tmp_path):

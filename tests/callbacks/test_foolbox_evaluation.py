@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -37,6 +38,11 @@ def run(
     return pd.read_parquet(out / "adversarial.parquet"), json.loads((out / "measures.json").read_text())["test"]
 
 
+def units(ledger: pd.DataFrame, bmu: str) -> list[int]:
+    """Unit numbers on a lattice with 4 columns."""
+    return (ledger[f"{bmu}_row"] * 4 + ledger[f"{bmu}_col"]).tolist()
+
+
 def same_ledgers(one: pd.DataFrame, other: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(one, other, rtol=0, atol=1e-5)
 
@@ -58,19 +64,20 @@ def test_accounting(tmp_path, root):
     assert (ledger["attacked"] == right).all()
     assert (right == (ledger["label"] < 2)).all()
     clean_columns = {"id", "label", "reference", "attack", "epsilon", "attacked", "clean_prediction", "steps", "seed"}
-    clean_columns |= {f"{depth}_clean" for depth in TAPS}
+    clean_columns |= {"epsilon_255"} | {f"{depth}_clean_{axis}" for depth in TAPS for axis in ("row", "col")}
     for name in ledger.columns:
         assert ledger[name].isna().equals(~right if name not in clean_columns else right & False), name
 
     assert measures["reference"] == "ImageNet labels"
     assert measures["clean_accuracy"] == rate(6, 9)
     assert measures["clean_accuracy"]["rate"] == pytest.approx(2 / 3)
+    assert (measures["images"], measures["attacked"]) == (9, 6)
     lattice = Lattice(3, 4)
     seen = set()
     for attack, by_epsilon in measures["attacks"].items():
         assert list(by_epsilon) == ["2/255", "60/255", "80/255"], "sorted"
         for epsilon, numbers in by_epsilon.items():
-            rows = ledger[(ledger["attack"] == attack) & np.isclose(ledger["epsilon"], float(epsilon[:-4]) / 255)]
+            rows = ledger[(ledger["attack"] == attack) & (ledger["epsilon_255"] == float(epsilon[:-4]))]
             hit = rows[rows["attacked"]]
             fooled = int((hit["adversarial_prediction"] != hit["reference"]).sum())
             seen.add(fooled)
@@ -79,9 +86,9 @@ def test_accounting(tmp_path, root):
             flipped = int((hit["control_prediction"] != hit["reference"]).sum())
             assert numbers["control_success"] == rate(flipped, 6)
             for depth in TAPS:
-                units = {kind: torch.tensor(hit[f"{depth}_{kind}"].tolist()).long() for kind in KINDS}
+                bmus = {kind: torch.tensor(units(hit, f"{depth}_{kind}")).long() for kind in KINDS}
                 for quantity, kind in (("displacement", "adversarial"), ("control_displacement", "control")):
-                    expected = float(lattice.distance(units["clean"], units[kind]).mean())
+                    expected = float(lattice.distance(bmus["clean"], bmus[kind]).mean())
                     assert numbers[quantity][depth] == pytest.approx(expected, abs=1e-6)
     assert {0, 6} < seen, "one attack must have fooled some of the images"
 
@@ -108,10 +115,11 @@ def test_ledger_equals_an_own_attack(tmp_path, root, name):
             "adversarial_prediction": backbone(adversarial).argmax(1),
             "linf": difference.abs().amax(1),
             "l2": difference.norm(dim=1),
-            **{f"{depth}_adversarial": winners.bmu for depth, winners in module(adversarial).items()},
+            **{f"{depth}_adversarial_row": winners.bmu // 4 for depth, winners in module(adversarial).items()},
+            **{f"{depth}_adversarial_col": winners.bmu % 4 for depth, winners in module(adversarial).items()},
         }
         for depth, winners in module(batch["image"]).items():
-            assert ledger[f"{depth}_clean"].tolist() == winners.bmu.tolist()
+            assert units(ledger, f"{depth}_clean") == winners.bmu.tolist()
     rows = ledger[ledger["attacked"]]
     for column, values in expected.items():
         np.testing.assert_allclose(rows[column].astype(float), values.double(), atol=1e-4, err_msg=column)
@@ -152,8 +160,32 @@ def test_without_a_mapping_the_backbone_is_its_own_reference(tmp_path, make_tree
     assert ledger["reference"].equals(ledger["clean_prediction"])
     assert ledger["attacked"].all()
     assert ledger["label"].tolist() == [0, 0, 1, 1, 2, 2]
-    assert measures["clean_accuracy"]["rate"] == 1
+    assert measures["clean_accuracy"] is None, "it would be 1 by definition"
+    assert measures["images"] == measures["attacked"] == 6
     assert measures["attacks"]["fgsm"]["2/255"]["attack_success"]["trials"] == 6
+    metadata = pq.read_schema(tmp_path / "run" / "v" / "adversarial.parquet").metadata
+    assert metadata[b"reference"] == b"own prediction"
+    assert text(tmp_path) == (
+        "all 6 images are attacked; accuracy is agreement with the backbone's own clean prediction"
+    )
+
+
+def text(folder) -> str:
+    events = EventAccumulator(str(folder / "run" / "v")).Reload()
+    (event,) = events.Tensors("test/reference/text_summary")
+    return event.tensor_proto.string_val[0].decode()
+
+
+def test_random_weights_are_their_own_reference(tmp_path, root, caplog):
+    module = make_module("imagenet_classes")
+    module.hparams["weights"] = "none"  # the labels are ImageNet's, but nothing was trained on them
+    with caplog.at_level("INFO"):
+        ledger, measures = run(tmp_path, root, module, epsilons=[2], attacks=["fgsm"])
+    assert "the backbone's weights are random; what counts as right is the backbone's own clean" in caplog.text
+    assert measures["reference"] == "the backbone's own clean prediction"
+    assert measures["clean_accuracy"] is None
+    assert ledger["attacked"].all()
+    assert ledger["reference"].equals(ledger["clean_prediction"])
 
 
 def test_low_clean_accuracy_warns(tmp_path, root):
@@ -248,6 +280,14 @@ def test_tensorboard_tags_and_steps(tmp_path, root):
             assert values == pytest.approx([numbers[quantity]["CL2"] for numbers in by_epsilon.values()])
 
 
+def test_tensorboard_says_what_accuracies_are_against(tmp_path, root):
+    run(tmp_path, root, epsilons=[2], attacks=["fgsm"])
+    expected = "6 of 9 images are right when clean, and attacked; accuracy is against ImageNet labels, over all 9"
+    assert text(tmp_path) == expected
+    metadata = pq.read_schema(tmp_path / "run" / "v" / "adversarial.parquet").metadata
+    assert metadata[b"reference"] == b"labels"
+
+
 def test_figures_are_left(tmp_path, root):
     run(tmp_path, root, epsilons=[2], figures=True)
     names = sorted(path.name for path in (tmp_path / "run" / "v" / "figures").iterdir())
@@ -288,7 +328,8 @@ def test_nothing_to_attack(tmp_path, make_tree):
             path.unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(foolbox_evaluation, "linf_attack", None)  # never called
-        ledger, measures = run(tmp_path, root, epsilons=[2, 4], attacks=["pgd"], figures=True)
+        with pytest.warns(UserWarning, match="none of 2 images is right when clean: nothing was attacked"):
+            ledger, measures = run(tmp_path, root, epsilons=[2, 4], attacks=["pgd"], figures=True)
     assert not ledger["attacked"].any()
     assert ledger["linf"].isna().all()
     assert measures["clean_accuracy"] == rate(0, 2)
@@ -321,9 +362,10 @@ def test_clean_and_attacked_images_see_one_precision(tmp_path, root, monkeypatch
     monkeypatch.setattr(foolbox_evaluation, "linf_attack", lambda backbone, images, *args, **kwargs: images.clone())
     ledger, _ = run(tmp_path, root, module, data, epsilons=[2], attacks=["fgsm"], precision="bf16-mixed")
     for depth in TAPS:
-        assert ledger[f"{depth}_clean"].tolist() == [2 * k + 1 for k in range(9)]
+        bmus = {kind: ledger[f"{depth}_{kind}_row"] * 6 + ledger[f"{depth}_{kind}_col"] for kind in KINDS}
+        assert bmus["clean"].tolist() == [2 * k + 1 for k in range(9)]
         for kind in KINDS:
-            assert ledger[f"{depth}_{kind}"].tolist() == ledger[f"{depth}_clean"].tolist(), kind
+            assert bmus[kind].tolist() == bmus["clean"].tolist(), kind
 
 
 @pytest.mark.parametrize(

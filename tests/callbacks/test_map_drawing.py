@@ -47,6 +47,10 @@ def assert_laid_out(figure: Figure) -> None:
     image = pixels(figure)
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 5
     texts = [figure._suptitle] if figure._suptitle else []
+    panels = [axes.get_tightbbox() for axes in figure.axes]
+    for legend in figure.legends:
+        texts += legend.get_texts()
+        assert not any(legend.get_window_extent().overlaps(panel) for panel in panels), "a legend outside the panels"
     for axes in figure.axes:
         texts += [axes.title, axes.xaxis.label, axes.yaxis.label]
         texts += axes.get_legend().get_texts() if axes.get_legend() else []
@@ -94,15 +98,19 @@ def test_regions_of_empty_and_one_class_tables():
 
 
 def test_strip_of_two_classes():
-    image = class_strip(table((0, 0, 1, 4), (1, 2, 3, 9), (1, 0, 0, 9), classes=2))
-    assert image.shape == (36, 2 * 48 + 6, 3)
+    image = class_strip(table((0, 0, 1, 4), (1, 2, 3, 9), (1, 0, 0, 9), classes=2), ["ant", "a class with a long name"])
+    assert image.shape == (16 + 36, 2 * 48 + 6, 3)
     assert image.dtype == np.uint8
+    names, image = image[:16], image[16:]
+    assert (names[:, 48:54] == 255).all(), "a long name is cut off at its map"
+    dark = [int((part < 128).sum()) for part in (names[:, :48], names[:, 54:])]
+    assert 0 < dark[0] < dark[1], "each name stands over its own map"
     first, gap, second = image[:, :48], image[:, 48:54], image[:, 54:]
     assert unit(first, 0, 1) == BRIGHT
     assert unit(first, 2, 3) == DARK
     assert (gap == 255).all()
     assert unit(second, 2, 3) == unit(second, 0, 0) == BRIGHT
-    assert class_strip(table((0, 0, 0, 1), classes=1)).shape == (36, 48, 3)
+    assert class_strip(table((0, 0, 0, 1), classes=1), ["ant"]).shape == (52, 48, 3)
 
 
 def test_occupied_classes():
@@ -117,8 +125,13 @@ def test_maps_figure_shows_the_tables():
         "CL2": table((2, 2, 0, 2), (1, 2, 0, 2)),
         "CL3": table((0, 1, 2, 1)),
     }
-    figure = maps_figure(hits)
+    figure = maps_figure(hits, ["ant", "bee, apis", "cat"])
     assert_laid_out(figure)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ant", "bee", "cat"]
+    shown = [patch.get_facecolor()[:3] for patch in legend.get_patches()]
+    np.testing.assert_allclose(shown, class_colours(3))
+    assert "colour = majority class, 3 classes; pale = mixed; white = no image" in figure._suptitle.get_text()
     panels = np.array(figure.axes[:6]).reshape(2, 3)
     for (above, below), (depth, each) in zip(panels.T, hits.items(), strict=True):
         assert above.get_title() == f"{depth}\nn = {each.sum()}"
@@ -131,18 +144,33 @@ def test_maps_figure_shows_the_tables():
         assert above.get_position().width == pytest.approx(below.get_position().width, abs=1e-3)
 
 
+def test_more_classes_than_a_legend_lists():
+    (legend,) = maps_figure({"CL1": table((0, 0, 0, 1), classes=20)}, ["a"] * 20).legends
+    assert len(legend.get_texts()) == 20
+    figure = maps_figure({"CL1": table((0, 0, 0, 1), classes=21)}, ["a"] * 21)
+    assert not figure.legends
+    assert "21 classes" in figure._suptitle.get_text().replace("\n", " ")
+
+
 def test_strip_figure_shows_the_classes():
     names = ["ant", "great white shark, white shark, man-eater", "cat"]
     hits = {"CL1": table((1, 0, 3, 3), (2, 1, 1, 1)), "CL2": table((1, 2, 0, 3), (2, 0, 0, 1))}
     figure = strip_figure(hits, names)
     assert_laid_out(figure)
-    panels = np.array(figure.axes).reshape(2, 2)
+    *panels, scale = figure.axes
+    panels = np.array(panels).reshape(2, 2)
+    assert "2 of 3 classes" in figure._suptitle.get_text().replace("\n", " ")
+    assert (scale.get_ylim(), scale.get_ylabel()) == ((0, 1), "count / the panel's largest")
     assert [axes.get_title() for axes in panels[0]] == ["great white sha…\nn = 3", "cat\nn = 1"]
-    assert [row[0].get_ylabel() for row in panels] == ["CL1", "CL2"]
+    assert [row[0].get_ylabel() for row in panels] == ["CL1\nrow", "CL2\nrow"]
+    assert [axes.get_xlabel() for axes in panels[-1]] == ["column", "column"]
+    assert len(panels[0, 0].get_yticks()) > 1
+    assert len(panels[-1, 0].get_xticks()) > 1
     for row, each in zip(panels, hits.values(), strict=True):
         for axes, label in zip(row, (1, 2), strict=True):
             (image,) = axes.images
-            assert np.array_equal(image.get_array(), each[label])
+            np.testing.assert_allclose(image.get_array(), each[label] / each[label].max())
+            assert image.get_clim() == (0, 1)
 
 
 LONG = "features.denseblock3.denselayer12.conv2"
@@ -155,17 +183,18 @@ LONG = "features.denseblock3.denselayer12.conv2"
         ((LONG,), (2, 20), 1),
         (("CL1",), (12, 5), 9),
         ((LONG, LONG + ".0"), (3, 4), 2),
+        (("CL1", "CL2", "CL3", "CL4"), (10, 12), 20),
     ],
 )
 def test_layout_whatever_is_shown(depths, shape, classes):
     rng = np.random.default_rng(0)
     hits = {depth: rng.integers(0, 3, (max(1, classes), *shape)) * (classes > 0) for depth in depths}
     names = ["a class with a long name, and another"] * max(1, classes)
-    assert_laid_out(maps_figure(hits))
+    assert_laid_out(maps_figure(hits, names))
     assert_laid_out(strip_figure(hits, names))
 
 
 def test_figures_are_written():
     buffer = io.BytesIO()
-    maps_figure({"CL1": table((0, 0, 0, 1))}).savefig(buffer, format="pdf")
+    maps_figure({"CL1": table((0, 0, 0, 1))}, ["ant", "bee", "cat"]).savefig(buffer, format="pdf")
     assert buffer.getvalue().startswith(b"%PDF")

@@ -14,7 +14,7 @@ TAGS = {f"validate/{picture}/{depth}" for picture in ("density", "regions", "bmu
 
 
 def events(folder) -> EventAccumulator:
-    accumulator = EventAccumulator(str(folder / "run" / "v"), size_guidance={"images": 0})
+    accumulator = EventAccumulator(str(folder / "run" / "v"), size_guidance={"images": 0, "scalars": 0})
     accumulator.Reload()
     return accumulator
 
@@ -35,7 +35,7 @@ def test_the_analysis_draws_the_hits(tmp_path, make_tree):
         for picture, expected in (
             ("density", density_image(hits.sum(0))),
             ("regions", region_image(hits)),
-            ("bmus_by_class", class_strip(hits)),
+            ("bmus_by_class", class_strip(hits, ["ant", "bee", "cat"])),
         ):
             (event,) = found.Images(f"validate/{picture}/{depth}")
             assert np.array_equal(decode(event), expected), picture
@@ -66,12 +66,27 @@ def test_at_most_ten_pictures_a_tag(tmp_path, make_tree, monkeypatch, settings):
     found = events(tmp_path)
     assert set(found.Tags()["images"]) == TAGS
     counts = Counter(len(found.Images(tag)) for tag in TAGS)
-    expected = {20: 10, 4: 5, 9: 4, 1: 2}[settings["max_epochs"]]  # with the analysis
+    # With the analysis, where it does not repeat the last validation.
+    expected = {20: 10, 4: 5, 9: 3, 1: 1}[settings["max_epochs"]]
     assert counts == {expected: len(TAGS)}
-    steps = [event.step for event in found.Images("validate/density/CL1")]
-    # In one second two files of events are read in either order.
-    assert max(steps) == trainer.global_step
-    assert len(set(steps)) >= expected - 1, "the analysis alone repeats the last step"
+    steps = {event.step for event in found.Images("validate/density/CL1")}
+    assert len(steps) == expected
+    scalars = [event.step for event in found.Scalars("validate/quantisation_error/CL1")]
+    assert steps <= set(scalars), "pictures and scalars stand at the same steps"
+    assert max(steps) == max(scalars)
+    assert len(scalars) == len(set(scalars))
+
+
+def test_other_maps_at_the_same_step_are_drawn(tmp_path, make_tree):
+    root = make_tree({"train": 4, "val": 2})
+    callback = MapPictures()
+    trainer = make_trainer(tmp_path / "fit", callback)
+    trainer.fit(make_module(), datamodule=make_data(root))
+    alone = make_trainer(tmp_path / "alone", callback)
+    alone.validate(make_module(), datamodule=make_data(root), verbose=False)
+    found = events(tmp_path / "alone")
+    assert set(found.Tags()["images"]) == TAGS
+    assert [event.step for event in found.Scalars("validate/quantisation_error/CL1")] == [0]
 
 
 def test_a_single_class_and_no_logger(tmp_path, make_tree):

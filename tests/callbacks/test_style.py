@@ -19,7 +19,8 @@ def test_classes_stay_apart():
     assert colours.min() >= 0
     assert colours.max() <= 1
     distances = np.linalg.norm(colours[:, None] - colours, axis=-1)
-    assert distances[~np.eye(40, dtype=bool)].min() > 0.04
+    assert distances[~np.eye(40, dtype=bool)].min() > 0.03
+    assert distances[:20, :20][~np.eye(20, dtype=bool)].min() > 0.2, "as many as a legend lists"
     assert np.array_equal(class_colours(7), colours[:7]), "a colour depends on the class alone"
     # White stands for units that nothing hits.
     assert (1 - colours).max(axis=1).min() > 0.5
