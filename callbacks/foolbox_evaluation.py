@@ -20,12 +20,13 @@ from typing_extensions import override
 
 from callbacks.attack_figures import displacement_figure, robust_accuracy_figure
 from callbacks.attack_ledger import AttackLedger, Reference
+from callbacks.attack_report import AttackReport, interval
 from callbacks.foolbox_attacks import AttackName, linf_attack, sign_noise
 from callbacks.report import accounting
 from callbacks.run_folder import merge_measures, run_folder, save_figure
 from codes import Extraction
 from lightning_modules import CodeSOM
-from measures import MapDisplacement, Rate
+from measures import Rate
 
 __all__ = ["FoolboxEvaluation"]
 
@@ -74,7 +75,7 @@ class FoolboxEvaluation(Callback):
                 )
         self.steps = steps
         self.seed = seed
-        self.reports: dict[tuple[AttackName, float], _Report] = {}
+        self.reports: dict[tuple[AttackName, float], AttackReport] = {}
         self._ledger: AttackLedger | None = None
 
     def check(self, module: CodeSOM) -> None:
@@ -96,7 +97,9 @@ class FoolboxEvaluation(Callback):
         self._classes = None if indices is None or self._random else torch.tensor(indices, device=pl_module.device)
         self._clean = Rate().to(pl_module.device)
         self._check_clean_accuracy(trainer, pl_module)
-        self.reports = {(attack, epsilon): _Report(pl_module) for attack in self.attacks for epsilon in self.epsilons}
+        self.reports = {
+            (attack, epsilon): AttackReport(pl_module) for attack in self.attacks for epsilon in self.epsilons
+        }
         against: Reference = "own prediction" if self._classes is None else "labels"
         self._ledger = AttackLedger(run_folder(trainer), pl_module.depths, pl_module.lattice.cols, against, trainer)
         total = self._local_images * len(self.reports)
@@ -140,7 +143,7 @@ class FoolboxEvaluation(Callback):
         self._ledger.close()
         self._ledger = None
         self._bar.close()
-        clean = _interval(self._clean)  # on every process: computing is a collective, here and below
+        clean = interval(self._clean)  # on every process: computing is a collective, here and below
         results: dict[str, Any] = {
             "reference": self._reference_name,
             # Against the own prediction it would be 1 by definition.
@@ -195,7 +198,7 @@ class FoolboxEvaluation(Callback):
                 predicted = backbone(batch["image"].to(pl_module.device)).argmax(1)
             self._clean.update(predicted == self._reference(batch["label"].to(pl_module.device), predicted))
             self._local_images += len(predicted)
-        measured = _interval(self._clean)
+        measured = interval(self._clean)
         if self._classes is None:
             reason = "weights are random" if self._random else "classes are not the data's"
             rank_zero_info(
@@ -251,52 +254,6 @@ class FoolboxEvaluation(Callback):
         return found
 
 
-class _Report:
-    """What one attack at one budget did, as sums over all processes."""
-
-    def __init__(self, module: CodeSOM) -> None:
-        lattice = module.lattice
-        self.robust = Rate().to(module.device)  # of all images
-        self.success = Rate().to(module.device)  # of the attacked ones
-        self.control_success = Rate().to(module.device)
-        self.displacement, self.control = (
-            {
-                depth: MapDisplacement(lattice.rows, lattice.cols, lattice.topology).to(module.device)
-                for depth in module.depths
-            }
-            for _ in range(2)
-        )
-
-    def update(self, clean_bmus: dict[str, Tensor], found: dict[str, Tensor], labels: Tensor) -> None:
-        """Count attacked images."""
-        survived = found["adversarial_prediction"] == labels
-        self.robust.update(survived)
-        self.success.update(~survived)
-        self.control_success.update(found["control_prediction"] != labels)
-        for depth, before in clean_bmus.items():
-            self.displacement[depth].update(before, found[f"{depth}_adversarial"])
-            self.control[depth].update(before, found[f"{depth}_control"])
-
-    def skip(self, wrong: Tensor) -> None:
-        """Count images that were wrong when clean, (wrong,): not robust, never attacked."""
-        self.robust.update(torch.zeros_like(wrong, dtype=torch.bool))
-
-    def compute(self) -> dict[str, Any]:
-        """Return the numbers. A collective."""
-        return {
-            "robust_accuracy": _interval(self.robust),
-            "attack_success": _interval(self.success),
-            "control_success": _interval(self.control_success),
-            "displacement": {depth: float(metric.compute()) for depth, metric in self.displacement.items()},
-            "control_displacement": {depth: float(metric.compute()) for depth, metric in self.control.items()},
-        }
-
-
 def _step(epsilon: float) -> int:
     """The budget on TensorBoard's step axis."""
     return round(epsilon * STEPS_PER_UNIT)
-
-
-def _interval(rate: Rate) -> dict[str, float]:
-    """The rate with its Wilson interval, as plain numbers. A collective."""
-    return {name: value.item() for name, value in rate.compute().items()}
