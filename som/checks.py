@@ -23,11 +23,12 @@ def check_shape(codes: Tensor, dimensions: int) -> None:
         )
 
 
-def check_finite(codes: Tensor) -> None:
+def check_finite(codes: Tensor, first: int = 0) -> None:
     """Refuse codes with a NaN or an infinity; one reduction, and one wait for the device.
 
     Args:
         codes: (N, D).
+        first: number of the first row, where the codes are part of more.
 
     Raises:
         ValueError: naming the first such row.
@@ -36,13 +37,13 @@ def check_finite(codes: Tensor) -> None:
         >>> check_finite(torch.tensor([[0.0], [float("nan")]]))
         Traceback (most recent call last):
         ...
-        ValueError: codes must be finite; row 1 of 2 holds NaN or infinity (1 in all): check its input and the backbone
+        ValueError: codes must be finite; row 1 holds NaN or infinity (1 of 2 rows do): check its input and the backbone
     """
     finite = torch.isfinite(codes)
     if finite.all():
         return
     rows = (~finite).flatten(1).any(1).nonzero().flatten()
     raise ValueError(
-        f"codes must be finite; row {int(rows[0])} of {len(codes)} holds NaN or infinity ({len(rows)} in all): check "
-        "its input and the backbone"
+        f"codes must be finite; row {first + int(rows[0])} holds NaN or infinity ({len(rows)} of {len(codes)} rows "
+        "do): check its input and the backbone"
     )
