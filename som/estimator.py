@@ -1,6 +1,7 @@
 """The map for people who have arrays: an estimator in scikit-learn's conventions, around the map of som/map.py."""
 
 import os
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from som.map import Distance, SelfOrganizingMap
 from som.neighbourhood import Neighbourhood
 from som.rules import Rule
 from som.schedules import Schedule, ScheduleKind
+from som.search import Winners
 from som.sources import ArraySource, Source, is_source, open_source
 from som.start import start_fit
 from som.storage import read_tensors, write_tensors
@@ -200,20 +202,11 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def quantisation_error(self, X: Codes) -> float:
         """Mean distance of codes (N, D) to their BMU; lower is better, 0 = every code is a prototype."""
-        total = count = 0.0
-        for batch in self._fitted_source(X).batches():
-            total += float(self.map_(batch).distance.double().sum())
-            count += len(batch)
-        return total / count
+        return self._mean(X, lambda winners: winners.distance)
 
     def topographic_error(self, X: Codes) -> float:
         """Share of codes (N, D) whose two nearest units are not neighbours (Kiviluoto 1996); lower is better."""
-        total = count = 0.0
-        for batch in self._fitted_source(X).batches():
-            winners = self.map_(batch)
-            total += float((~self.map_.lattice.are_neighbours(winners.bmu, winners.second)).sum())
-            count += len(batch)
-        return total / count
+        return self._mean(X, lambda winners: ~self.map_.lattice.are_neighbours(winners.bmu, winners.second))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the map to a safetensors file, its settings as metadata."""
@@ -301,6 +294,13 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _bmus(self, source: Source) -> Tensor:
         return torch.cat([self.map_.find(batch) for batch in source.batches()])
+
+    def _mean(self, X: Codes, value: Callable[[Winners], Tensor]) -> float:
+        total = count = 0.0
+        for batch in self._fitted_source(X).batches():
+            total += float(value(self.map_(batch)).double().sum())
+            count += len(batch)
+        return total / count
 
     @staticmethod
     def _like(X: Codes, result: Tensor) -> Any:
