@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from som.lattice import Lattice
+
 
 def check_shape(codes: Tensor, dimensions: int) -> None:
     """Refuse codes that are not (N, D).
@@ -47,3 +49,22 @@ def check_finite(codes: Tensor, first: int = 0) -> None:
         f"codes must be finite; row {first + int(rows[0])} holds NaN or infinity ({len(rows)} of {len(codes)} rows "
         "do): check its input and the backbone"
     )
+
+
+def check_prototypes(prototypes: Tensor, lattice: Lattice) -> None:
+    """Refuse prototypes that are not (K, D) for the lattice, naming the shape and the lattice."""
+    if prototypes.ndim != 2 or len(prototypes) != lattice.units:
+        raise ValueError(
+            f"prototypes must be (K, D) with K = {lattice.units} for a {lattice.rows} x {lattice.cols} lattice; got "
+            f"shape {tuple(prototypes.shape)}: give the lattice of the same map"
+        )
+
+
+def check_units(units: Tensor, lattice: Lattice) -> None:
+    """Refuse units that are not numbers of the lattice, naming the first; waits for the device."""
+    outside = units[(units < 0) | (units >= lattice.units)]
+    if len(outside):
+        raise ValueError(
+            f"unit {int(outside[0])} is outside [0, {lattice.units}), the units of a {lattice.rows} x {lattice.cols} "
+            "lattice: give the lattice of the map that the units come from"
+        )
