@@ -3,6 +3,7 @@
 from measures.classes import CollisionLift, collision_lift
 from measures.collection import map_measures
 from measures.displacement import MapDisplacement, map_displacement
+from measures.neighbourhoods import continuity, trustworthiness
 from measures.occupancy import EffectiveUnits, Hits, count_hits, density, effective_units
 from measures.quality import QuantisationError, TopographicError, quantisation_error, topographic_error
 from measures.rates import Rate, success_rate, wilson_interval
@@ -16,6 +17,7 @@ __all__ = [
     "Rate",
     "TopographicError",
     "collision_lift",
+    "continuity",
     "count_hits",
     "density",
     "effective_units",
@@ -24,5 +26,6 @@ __all__ = [
     "quantisation_error",
     "success_rate",
     "topographic_error",
+    "trustworthiness",
     "wilson_interval",
 ]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from som.lattice import Lattice
+
 
 def check_shape(codes: Tensor, dimensions: int) -> None:
     """Refuse codes that are not (N, D).
@@ -23,11 +25,12 @@ def check_shape(codes: Tensor, dimensions: int) -> None:
         )
 
 
-def check_finite(codes: Tensor) -> None:
+def check_finite(codes: Tensor, first: int = 0) -> None:
     """Refuse codes with a NaN or an infinity; one reduction, and one wait for the device.
 
     Args:
         codes: (N, D).
+        first: number of the first row, where the codes are part of more.
 
     Raises:
         ValueError: naming the first such row.
@@ -36,13 +39,32 @@ def check_finite(codes: Tensor) -> None:
         >>> check_finite(torch.tensor([[0.0], [float("nan")]]))
         Traceback (most recent call last):
         ...
-        ValueError: codes must be finite; row 1 of 2 holds NaN or infinity (1 in all): check its input and the backbone
+        ValueError: codes must be finite; row 1 holds NaN or infinity (1 of 2 rows do): check its input and the backbone
     """
     finite = torch.isfinite(codes)
     if finite.all():
         return
     rows = (~finite).flatten(1).any(1).nonzero().flatten()
     raise ValueError(
-        f"codes must be finite; row {int(rows[0])} of {len(codes)} holds NaN or infinity ({len(rows)} in all): check "
-        "its input and the backbone"
+        f"codes must be finite; row {first + int(rows[0])} holds NaN or infinity ({len(rows)} of {len(codes)} rows "
+        "do): check its input and the backbone"
     )
+
+
+def check_prototypes(prototypes: Tensor, lattice: Lattice) -> None:
+    """Refuse prototypes that are not (K, D) for the lattice, naming the shape and the lattice."""
+    if prototypes.ndim != 2 or len(prototypes) != lattice.units:
+        raise ValueError(
+            f"prototypes must be (K, D) with K = {lattice.units} for a {lattice.rows} x {lattice.cols} lattice; got "
+            f"shape {tuple(prototypes.shape)}: give the lattice of the same map"
+        )
+
+
+def check_units(units: Tensor, lattice: Lattice) -> None:
+    """Refuse units that are not numbers of the lattice, naming the first; waits for the device."""
+    outside = units[(units < 0) | (units >= lattice.units)]
+    if len(outside):
+        raise ValueError(
+            f"unit {int(outside[0])} is outside [0, {lattice.units}), the units of a {lattice.rows} x {lattice.cols} "
+            "lattice: give the lattice of the map that the units come from"
+        )

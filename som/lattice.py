@@ -6,6 +6,7 @@ the map. No K x K table is ever made: pairs are measured on demand, and what is 
 """
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, get_args
 
 import torch
@@ -95,6 +96,34 @@ class Lattice:
         """
         row, col = self._steps(a, b)
         return torch.maximum(row, col) <= 1
+
+    def neighbours(self, device: torch.device | None = None) -> Tensor:
+        """Neighbours of every unit: all but itself of what :meth:`are_neighbours` allows, each once.
+
+        Args:
+            device: where to make the table; the default device if None.
+
+        Returns:
+            (K, n) int64, n at most 8, and fewer where a torus is so narrow that two steps lead to one unit. Beyond the
+            edges of a plane a unit stands for itself.
+
+        Example:
+            >>> Lattice(1, 4).neighbours()
+            tensor([[1, 3],
+                    [2, 0],
+                    [3, 1],
+                    [0, 2]])
+        """
+        steps = set(product((-1, 0, 1), repeat=2))
+        if self.topology == "torus":
+            steps = {(row % self.rows, col % self.cols) for row, col in steps}
+        offsets = torch.tensor(sorted(steps - {(0, 0)}), dtype=torch.int64, device=device).view(-1, 2)
+        units = torch.arange(self.units, device=device)[:, None]
+        row, col = (self.coordinates(units) + offsets).unbind(-1)
+        if self.topology == "torus":
+            return row % self.rows * self.cols + col % self.cols
+        inside = (row >= 0) & (row < self.rows) & (col >= 0) & (col < self.cols)
+        return torch.where(inside, row * self.cols + col, units)
 
     def axis_distances(self, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
         """Distances between any two rows, and between any two columns, in lattice steps.

@@ -1,27 +1,32 @@
-"""The self-organising map: prototypes (K, D) on a lattice, with its search and its energy.
+"""The self-organizing map: prototypes (K, D) on a lattice, with its search and its energy.
 
 Plain PyTorch: the prototypes are a parameter and ``energy`` is a loss, so any training loop with plain SGD fits the
-map. Codes (N, D) come in raw; a standardising map carries its own statistics and keeps its prototypes in standardised
-space.
+map. Codes (N, D) come in raw; a map encodes them first: a standardising map by its own running statistics, a map of
+cosine distance by scaling them to length 1. Prototypes live in the encoded space.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional
 
+from som.bounds import fast_bounds
 from som.checks import check_finite, check_shape
 from som.energy import energy
+from som.index import Index, find_nearest
+from som.initial import InitialMethod, initial_prototypes
 from som.lattice import Lattice, Topology
-from som.neighbourhood import gaussian, neighbourhood_weights
+from som.neighbourhood import Factors, Neighbourhood, check_neighbourhood, neighbourhood_factors
 from som.search import Winners, find_bmus
 from som.standardiser import RunningStandardiser
+from som.winners import Winner, check_winner, heskes_bmus, soft_energy
 
-InitialMethod = Literal["sample", "random"]
+Distance = Literal["euclidean", "cosine"]
 
 
 class SelfOrganizingMap(nn.Module):
-    """A self-organising map of codes.
+    """A self-organizing map of codes.
 
     Attributes: ``lattice``; ``prototypes`` (K, D), zeros until initialised; ``initialised``, a bool buffer;
     ``standardiser``, or None. All but the lattice travel in the ``state_dict``.
@@ -31,10 +36,14 @@ class SelfOrganizingMap(nn.Module):
         cols: columns of the lattice.
         dimensions: D.
         topology: ``"torus"`` or ``"plane"``.
+        neighbourhood: ``"gaussian"``, ``"wrapped_gaussian"`` or ``"bubble"``.
+        distance: ``"euclidean"``, or ``"cosine"``: 1 - cos; a code of length 0 is at 0.5 from every unit.
+        winner: whose neighbourhood a code pulls: ``"kohonen"``, the BMU; ``"heskes"``, the unit of least energy;
+            ``"soft"``, all units by their energy.
         standardise: whether codes pass through a :class:`RunningStandardiser`, which the caller updates.
 
     Raises:
-        ValueError: if a side or ``dimensions`` is below 1, or the topology is unknown.
+        ValueError: if a side or ``dimensions`` is below 1, or a name is unknown.
 
     Example:
         >>> codes = torch.tensor([[0.0, 0.0], [4.0, 3.0]])
@@ -48,56 +57,66 @@ class SelfOrganizingMap(nn.Module):
     initialised: Tensor
 
     def __init__(
-        self, rows: int, cols: int, dimensions: int, *, topology: Topology = "torus", standardise: bool = False
+        self,
+        rows: int,
+        cols: int,
+        dimensions: int,
+        *,
+        topology: Topology = "torus",
+        neighbourhood: Neighbourhood = "gaussian",
+        distance: Distance = "euclidean",
+        winner: Winner = "kohonen",
+        standardise: bool = False,
     ) -> None:
         super().__init__()
         if dimensions < 1:
             raise ValueError(f"codes need at least 1 dimension; got dimensions={dimensions}")
+        check_neighbourhood(neighbourhood)
+        check_winner(winner)
+        if distance not in get_args(Distance):
+            raise ValueError(f"distance {distance!r} is unknown; choose 'euclidean' or 'cosine'")
         self.lattice = Lattice(rows, cols, topology)
         self.dimensions = dimensions
+        self.neighbourhood = neighbourhood
+        self.distance = distance
+        self.winner = winner
         self.prototypes = nn.Parameter(torch.zeros(self.lattice.units, dimensions))
         self.register_buffer("initialised", torch.tensor(False))
         self.standardiser = RunningStandardiser(dimensions) if standardise else None
 
     @torch.no_grad()
-    def initialise(self, codes: Tensor, method: InitialMethod = "sample", generator: Generator | None = None) -> None:
-        """Set the prototypes from codes. Processes agree only if they get equal codes and equally seeded generators.
+    def initialise(
+        self, codes: Tensor, method: InitialMethod | Tensor = "sample", generator: Generator | None = None
+    ) -> None:
+        """Set the prototypes. Processes agree only if they get equal codes and equally seeded generators.
 
         Args:
             codes: (N, D) raw codes, N >= 1.
-            method: ``"sample"``: K codes without replacement if N >= K, otherwise every code at least once;
-                ``"random"``: normal numbers with the codes' mean and standard deviation in each dimension.
+            method: ``"sample"``, ``"random"`` or ``"pca"`` (see som/initial.py), or the prototypes themselves (K, D).
             generator: source of randomness, on the CPU whatever the map's device, so that devices agree; the global
                 generator if None.
 
         Raises:
-            ValueError: if the codes are none, not (N, D) or not finite, the method is unknown, or the standardiser has
-                seen no codes.
+            ValueError: if the codes are none, not (N, D) or not finite, the method is unknown, the given prototypes
+                are not (K, D) or not finite, or the standardiser has seen no codes.
         """
         check_shape(codes, self.dimensions)
-        if len(codes) == 0:
-            raise ValueError("a map needs at least 1 code to start from; got 0")
         check_finite(codes)
         if self.standardiser is not None and self.standardiser.count == 0:
             raise ValueError(
                 "the map standardises but has seen no codes: call standardiser.update(codes) before initialise, or its "
                 "prototypes would lie in another space than later codes"
             )
-        units = self.lattice.units
-        codes = self.encode(codes)
-        match method:
-            case "sample":
-                rounds = -(-units // len(codes))
-                order = torch.cat([torch.randperm(len(codes), generator=generator) for _ in range(rounds)])
-                prototypes = codes[order[:units].to(codes.device)]
-            case "random":
-                noise = torch.randn(units, self.dimensions, generator=generator).to(codes.device)
-                # The population's deviation: that of a single code is 0, not NaN.
-                prototypes = codes.mean(0) + codes.std(0, correction=0) * noise
-            case _:
-                raise ValueError(f"initial method {method!r} is unknown; choose 'sample' or 'random'")
-        self.prototypes.copy_(prototypes)
+        if isinstance(method, Tensor):
+            if method.shape != self.prototypes.shape:
+                wanted = tuple(self.prototypes.shape)
+                raise ValueError(f"given prototypes have shape {tuple(method.shape)}; this map needs {wanted}")
+            check_finite(method)
+            self.prototypes.copy_(method)
+        else:
+            self.prototypes.copy_(initial_prototypes(self.encode(codes), self.lattice, method, generator))
         self.initialised.fill_(True)
+        self.constrain()
 
     def encode(self, codes: Tensor) -> Tensor:
         """Take raw codes to the space of the prototypes; differentiable.
@@ -106,9 +125,20 @@ class SelfOrganizingMap(nn.Module):
             codes: (N, D) raw codes.
 
         Returns:
-            (N, D) float32: standardised, or as they are if the map does not standardise.
+            (N, D) float32: standardised if the map standardises, of length 1 if its distance is the cosine's.
         """
-        return codes.float() if self.standardiser is None else self.standardiser(codes)
+        codes = codes.float() if self.standardiser is None else self.standardiser(codes)
+        return functional.normalize(codes, dim=1) if self.distance == "cosine" else codes
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Bring the prototypes of a map of cosine distance back to length 1; call it after each update."""
+        if self.distance == "cosine":
+            self.prototypes.copy_(functional.normalize(self.prototypes, dim=1))
+
+    def factors(self, sigma: float | Tensor) -> Factors:
+        """The map's neighbourhood of width ``sigma``: one factor over rows and one over columns."""
+        return neighbourhood_factors(self.neighbourhood, self.lattice, sigma, self.prototypes.device)
 
     @torch.no_grad()
     def forward(self, codes: Tensor) -> Winners:
@@ -124,17 +154,24 @@ class SelfOrganizingMap(nn.Module):
             ValueError: if the codes are not (B, D) or not finite, or the map has no prototypes yet.
         """
         self._check(codes)
-        return find_bmus(self.encode(codes), self.prototypes)
+        return self._nearest(self.encode(codes))
+
+    @torch.no_grad()
+    def find(self, codes: Tensor) -> Tensor:
+        """Find the BMU (B,) of each code alone; about half the work of ``forward``. Raises as ``forward`` does."""
+        self._check(codes)
+        index = Index(self.prototypes)
+        return find_nearest(self.encode(codes), index, fast_bounds(index, len(codes))).units[:, 0]
 
     def energy(self, codes: Tensor, sigma: float | Tensor) -> tuple[Tensor, Winners]:
-        """Energy of a batch under a Gaussian neighbourhood, with the winners detached; lower is better.
+        """Energy of a batch, with the winners detached; lower is better.
 
         Args:
             codes: (B, D) raw codes.
             sigma: width of the neighbourhood in lattice steps, above 0.
 
         Returns:
-            Scalar energy, differentiable for prototypes and codes, and the winners.
+            Scalar energy, differentiable for prototypes and codes, and the two nearest units.
 
         Raises:
             ValueError: if the codes are not (B, D) or not finite, ``sigma`` is not above 0, or the map has no
@@ -142,14 +179,25 @@ class SelfOrganizingMap(nn.Module):
         """
         self._check(codes)
         encoded = self.encode(codes)
-        winners = find_bmus(encoded, self.prototypes)
-        weights = neighbourhood_weights(gaussian(self.lattice, sigma, encoded.device), winners.bmu)
-        return energy(encoded, self.prototypes, weights), winners
+        winners = self._nearest(encoded)
+        factors = self.factors(sigma)
+        if self.winner == "soft":
+            return soft_energy(encoded, self.prototypes, factors), winners
+        bmu = heskes_bmus(encoded, self.prototypes, factors) if self.winner == "heskes" else winners.bmu
+        return energy(encoded, self.prototypes, bmu, factors), winners
 
     def extra_repr(self) -> str:
         """Sizes, for ``print``."""
         lattice = self.lattice
         return f"rows={lattice.rows}, cols={lattice.cols}, topology={lattice.topology!r}, dimensions={self.dimensions}"
+
+    def _nearest(self, encoded: Tensor) -> Winners:
+        winners = find_bmus(encoded.detach(), self.prototypes.detach())
+        if self.distance == "euclidean":
+            return winners
+        # 1 - cos of vectors of length 1 is half their squared distance.
+        halves = (winners.distance.square() / 2, winners.second_distance.square() / 2)
+        return winners._replace(distance=halves[0], second_distance=halves[1])
 
     def _check(self, codes: Tensor) -> None:
         check_shape(codes, self.dimensions)

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, assert_never, get_args
 
-ScheduleKind = Literal["linear", "exponential", "cosine"]
+ScheduleKind = Literal["linear", "exponential", "cosine", "inverse"]
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,12 @@ class Schedule:
         start: value at p <= 0.
         end: value at p >= 1.
         kind: ``"linear"``: start + (end - start) p; ``"exponential"``: start (end / start)^p, an equal factor in equal
-            time; ``"cosine"``: end + (start - end) (1 + cos(pi p)) / 2, flat at both ends.
+            time; ``"cosine"``: end + (start - end) (1 + cos(pi p)) / 2, flat at both ends; ``"inverse"``:
+            1 / (1 / start + (1 / end - 1 / start) p), MiniSom's asymptotic decay where end = start / 3.
 
     Raises:
-        ValueError: if a value is not finite, the kind is unknown, or it is exponential and a value is not above 0.
+        ValueError: if a value is not finite, the kind is unknown, or it is exponential or inverse and a value is not
+            above 0.
 
     Example:
         >>> Schedule(16.0, 1.0)(0.5)
@@ -41,9 +43,9 @@ class Schedule:
             raise ValueError(f"schedule kind {self.kind!r} is unknown; choose one of {allowed}")
         if not (math.isfinite(self.start) and math.isfinite(self.end)):
             raise ValueError(f"a schedule needs finite values; got start={self.start}, end={self.end}")
-        if self.kind == "exponential" and not (self.start > 0 and self.end > 0):
+        if self.kind in ("exponential", "inverse") and not (self.start > 0 and self.end > 0):
             raise ValueError(
-                f"an exponential schedule needs values above 0; got start={self.start}, end={self.end}; "
+                f"an {self.kind} schedule needs values above 0; got start={self.start}, end={self.end}; "
                 "raise them or choose kind='linear'"
             )
 
@@ -59,5 +61,7 @@ class Schedule:
             case "cosine":
                 share = (1 + math.cos(math.pi * p)) / 2
                 return self.start * share + self.end * (1 - share)
+            case "inverse":
+                return self.start * self.end / (self.end * (1 - p) + self.start * p)
             case _:
                 assert_never(self.kind)

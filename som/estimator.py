@@ -1,0 +1,307 @@
+"""The map for people who have arrays: an estimator in scikit-learn's conventions, around the map of som/map.py."""
+
+import os
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from som.checkpoint import Checkpoint
+from som.fitting import Plan, Progress, SearchMethod
+from som.initial import InitialMethod
+from som.lattice import Topology
+from som.map import Distance, SelfOrganizingMap
+from som.neighbourhood import Neighbourhood
+from som.rules import Rule
+from som.schedules import Schedule, ScheduleKind
+from som.search import Winners
+from som.sources import ArraySource, Source, is_source, open_source
+from som.start import start_fit
+from som.storage import read_tensors, write_tensors
+from som.winners import Winner
+
+Codes = ArrayLike | Tensor | DataLoader[Any]
+
+
+class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Self-organizing map of codes (N, D): arrays, tensors, memory maps, or a DataLoader.
+
+    Args:
+        rows: rows of the lattice.
+        cols: columns of the lattice.
+        topology: "torus" or "plane".
+        neighbourhood: "gaussian" (minimum image), "wrapped_gaussian" (sum over images; smooth, so that wide
+            neighbourhoods are searched at low rank) or "bubble".
+        distance: "euclidean" or "cosine".
+        rule: "batch" (Kohonen's batch map), "gradient" (plain SGD on the energy) or "ema" (moving averages).
+        winner: "kohonen", "heskes" or "soft"; the last two with rule "gradient" only.
+        sigma: width of the neighbourhood in lattice steps at the first and the last sample; None for half the longer
+            side and 0.5.
+        alpha: learning rate at the first and the last sample; the batch rule has none.
+        schedule: how both move: "linear", "exponential", "cosine" or "inverse".
+        epochs: passes over the codes.
+        batch_size: codes an update, over all processes; the batch rule takes all codes.
+        shuffle: whether the batches of an epoch are drawn anew, by random_state.
+        init: "pca", "sample", "random" or "normal" (see som/initial.py), or the prototypes (K, D).
+        search: "auto", or one method for all: "dense", "half" or "low_rank"; all find the same units.
+        standardise: whether each dimension is brought to mean 0 and deviation 1 first.
+        deterministic: whether sums are kept in fixed point, so that a map is the same, bit for bit, from run to run and
+            on any number of processes; arrays only.
+        checkpoint: a file to which every epoch is written; if it exists, the fit goes on from it.
+        random_state: seed of everything random: an integer, or what scikit-learn takes.
+        device: a torch device; None for the CPU.
+        verbose: whether a bar shows epochs and time left.
+
+    Attributes:
+        map_: the fitted :class:`SelfOrganizingMap`.
+        prototypes_: (K, D) array, in the space of the map (see ``standardise``).
+        labels_: (N,) BMUs of the fitted codes; not after a DataLoader or ``partial_fit``.
+        progress_: epochs done, with sigma, mean squared distance and rescored codes of each.
+        n_iter_: epochs done.
+
+    Example:
+        >>> codes = np.random.default_rng(0).normal(size=(200, 8)).astype("float32")
+        >>> som = SOM(rows=4, cols=6, random_state=0).fit(codes)
+        >>> som.predict(codes).shape, som.transform(codes).shape
+        ((200,), (200, 24))
+    """
+
+    def __init__(
+        self,
+        rows: int = 10,
+        cols: int = 10,
+        *,
+        topology: Topology = "torus",
+        neighbourhood: Neighbourhood = "wrapped_gaussian",
+        distance: Distance = "euclidean",
+        rule: Rule = "batch",
+        winner: Winner = "kohonen",
+        sigma: tuple[float, float] | None = None,
+        alpha: tuple[float, float] = (1.0, 1.0),
+        schedule: ScheduleKind = "exponential",
+        epochs: int = 10,
+        batch_size: int = 256,
+        shuffle: bool = True,
+        init: InitialMethod | ArrayLike | Tensor = "pca",
+        search: SearchMethod = "auto",
+        standardise: bool = False,
+        deterministic: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        device: str | torch.device | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.rows = rows
+        self.cols = cols
+        self.topology = topology
+        self.neighbourhood = neighbourhood
+        self.distance = distance
+        self.rule = rule
+        self.winner = winner
+        self.sigma = sigma
+        self.alpha = alpha
+        self.schedule = schedule
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.init = init
+        self.search = search
+        self.standardise = standardise
+        self.deterministic = deterministic
+        self.checkpoint = checkpoint
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def fit(self, X: Codes, y: object = None) -> Self:
+        """Fit the map.
+
+        Args:
+            X: codes (N, D), finite.
+            y: ignored.
+
+        Returns:
+            This estimator.
+
+        Raises:
+            ValueError: if a parameter is out of its range, or X is empty, not (N, D) or not finite (naming the row).
+        """
+        source = self._source(X, reset=True)
+        self._begin(source)
+        checkpoint = None
+        if self.checkpoint is not None:
+            checkpoint = Checkpoint(self.checkpoint, self._settings())
+            self.progress_ = checkpoint.resume(self._fit)
+        with tqdm(total=self.epochs, initial=self.n_iter_, unit="epoch", disable=not self.verbose) as bar:
+            while self.n_iter_ < self.epochs:
+                self._fit.run_epoch()
+                if checkpoint is not None:
+                    checkpoint.write(self._fit)
+                bar.set_postfix_str(f"mean squared distance {self.progress_.mean_squared_distance[-1]:.4g}")
+                bar.update()
+        if isinstance(source, ArraySource):
+            self.labels_ = self._bmus(source).cpu().numpy()
+        del self._fit.source  # a map is not to keep, or pickle, the codes
+        return self
+
+    def partial_fit(self, X: Codes, y: object = None) -> Self:
+        """Run one more epoch, on these codes (N, D): ``epochs`` calls with the same codes do what ``fit`` does."""
+        fresh = not hasattr(self, "_fit")
+        source = self._source(X, reset=fresh)
+        if fresh:
+            self._begin(source)
+        else:
+            source.check()
+            self._fit.source = source
+        self._fit.run_epoch()
+        del self._fit.source
+        return self
+
+    def predict(self, X: Codes) -> NDArray[np.int64] | Tensor:
+        """Find the best matching units.
+
+        Args:
+            X: codes (N, D).
+
+        Returns:
+            (N,) unit numbers, row * cols + col: a tensor for a tensor, otherwise an array.
+        """
+        return self._like(X, self._bmus(self._fitted_source(X)))
+
+    def transform(self, X: Codes) -> NDArray[Any] | Tensor:
+        """Measure the distance to every unit.
+
+        Args:
+            X: codes (N, D).
+
+        Returns:
+            (N, K) distances, float64 for float64 codes and float32 for all others.
+        """
+        source = self._fitted_source(X)
+        prototypes = self.map_.prototypes.detach().double()
+        mean = prototypes.mean(0)
+        parts = []
+        for batch in source.batches():
+            codes = self.map_.encode(batch).double()
+            squared = torch.cdist(codes - mean, prototypes - mean).square()
+            parts.append(squared / 2 if self.distance == "cosine" else squared.sqrt())
+        double = getattr(X, "dtype", None) in (torch.float64, np.dtype("float64"))
+        return self._like(X, torch.cat(parts).to(torch.float64 if double else torch.float32))
+
+    def score(self, X: Codes, y: object = None) -> float:
+        """The quantisation error with its sign turned: minus the mean distance to the BMU, higher is better."""
+        return -self.quantisation_error(X)
+
+    def quantisation_error(self, X: Codes) -> float:
+        """Mean distance of codes (N, D) to their BMU; lower is better, 0 = every code is a prototype."""
+        return self._mean(X, lambda winners: winners.distance)
+
+    def topographic_error(self, X: Codes) -> float:
+        """Share of codes (N, D) whose two nearest units are not neighbours (Kiviluoto 1996); lower is better."""
+        return self._mean(X, lambda winners: ~self.map_.lattice.are_neighbours(winners.bmu, winners.second))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the map to a safetensors file, its settings as metadata."""
+        check_is_fitted(self, "map_")
+        settings = {"settings": self._settings(), "progress": vars(self.progress_)}
+        write_tensors(path, self.map_.state_dict(), settings)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> Self:
+        """Read a map that :meth:`save` wrote, to a device; the CPU if None."""
+        tensors, metadata = read_tensors(path)
+        if not {"settings", "progress"} <= set(metadata) or "prototypes" not in tensors:
+            raise ValueError(f"'{path}' holds no map: give a file that SOM.save wrote")
+        som = cls(**metadata["settings"], device=device)
+        som._make(tensors["prototypes"].shape[1])
+        som.map_.load_state_dict(tensors)
+        som.progress_ = Progress(**metadata["progress"])
+        return som
+
+    @property
+    def prototypes_(self) -> NDArray[np.float32]:
+        """(K, D) prototypes; shares memory with the map on the CPU."""
+        return self.map_.prototypes.detach().cpu().numpy()
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs done."""
+        return self.progress_.epoch
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.map_.lattice.units
+
+    def _settings(self) -> dict[str, Any]:
+        """The parameters that make the map what it is."""
+        where = ("device", "checkpoint", "verbose", "random_state")  # the seed is drawn from the last when a fit starts
+        settings = {name: value for name, value in self.get_params(deep=False).items() if name not in where}
+        return settings | {"init": self.init if isinstance(self.init, str) else "sample"}
+
+    def _begin(self, source: Source) -> None:
+        """Check every parameter and the codes, start the map, and make the fit ready for its first epoch."""
+        plan = Plan(
+            self.rule,
+            Schedule(*(self.sigma or (max(self.rows, self.cols) / 2, 0.5)), self.schedule),
+            Schedule(*self.alpha, self.schedule),
+            self.epochs,
+            self.batch_size,
+            self.shuffle,
+            self.search,
+            self.deterministic,
+            seed=check_random_state(self.random_state).randint(2**31),
+        )
+        self._make(source.dimensions)
+        init: Any = self.init if isinstance(self.init, str) else torch.as_tensor(self.init)
+        self._fit = start_fit(self.map_, source, plan, init)
+        self.progress_ = self._fit.progress
+
+    def _make(self, dimensions: int) -> None:
+        self.map_ = SelfOrganizingMap(
+            self.rows,
+            self.cols,
+            dimensions,
+            topology=self.topology,
+            neighbourhood=self.neighbourhood,
+            distance=self.distance,
+            winner=self.winner,
+            standardise=self.standardise,
+        ).to(self.device or "cpu")
+        self.n_features_in_ = dimensions
+
+    def _source(self, X: Codes, reset: bool) -> Source:
+        if not is_source(X):
+            X = validate_data(self, X, reset=reset, dtype=[np.float32, np.float64], ensure_all_finite=False)
+        source = open_source(X, torch.device(self.device or "cpu"))
+        if not reset and source.dimensions != self.n_features_in_:
+            expected = self.n_features_in_
+            raise ValueError(f"X has {source.dimensions} features, but SOM is expecting {expected} features as input")
+        return source
+
+    def _fitted_source(self, X: Codes) -> Source:
+        check_is_fitted(self, "map_")
+        source = self._source(X, reset=False)
+        source.check()
+        return source
+
+    def _bmus(self, source: Source) -> Tensor:
+        return torch.cat([self.map_.find(batch) for batch in source.batches()])
+
+    def _mean(self, X: Codes, value: Callable[[Winners], Tensor]) -> float:
+        total = count = 0.0
+        for batch in self._fitted_source(X).batches():
+            total += float(value(self.map_(batch)).double().sum())
+            count += len(batch)
+        return total / count
+
+    @staticmethod
+    def _like(X: Codes, result: Tensor) -> Any:
+        return result if isinstance(X, Tensor) else result.cpu().numpy()

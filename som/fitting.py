@@ -1,0 +1,157 @@
+"""What every fit of a map to codes has in common.
+
+The epochs themselves are in som/batch_fit.py and som/minibatch_fit.py. Work is done less an origin m near the codes'
+mean: prototypes are kept as V = W - m and every batch comes as x - m, so that no search has to centre them again. The
+rules allow it (see som/rules.py); cosine distance does not, and takes m = 0.
+
+Several processes (``torch.distributed``, initialised by the caller) are all given the same codes, and each takes its
+share of every batch; with the deterministic sums of som/sums.py they end bit-equal to one process. A DataLoader yields
+each process its own share, and equally many batches.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Literal, get_args
+
+import torch
+from torch import Generator, Tensor, distributed
+
+from som.bounds import Dense, HalfPrecision, fast_bounds
+from som.index import Bounds, Index
+from som.map import SelfOrganizingMap
+from som.rules import Rule, check_rule
+from som.schedules import Schedule
+from som.sources import Source
+
+SearchMethod = Literal["auto", "dense", "half", "low_rank"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a map is fitted; :class:`som.estimator.SOM` says what each means."""
+
+    rule: Rule
+    sigma: Schedule
+    alpha: Schedule
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    search: SearchMethod
+    deterministic: bool
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_rule(self.rule)
+        if self.search not in get_args(SearchMethod):
+            allowed = ", ".join(repr(name) for name in get_args(SearchMethod))
+            raise ValueError(f"search {self.search!r} is unknown; choose one of {allowed}")
+        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1; got {name}={value!r}")
+        weights = (self.alpha.start, self.alpha.end)
+        if self.rule == "ema" and not all(0 < weight <= 1 for weight in weights):
+            raise ValueError(f"rule 'ema' needs 0 < alpha <= 1, the weight of a batch; got alpha={weights}")
+
+
+@dataclass
+class Progress:
+    """What has been done, and what it gave.
+
+    Attributes:
+        epoch: whole epochs done.
+        sigma: the neighbourhood's width at the start of each.
+        mean_squared_distance: of the codes to their BMU, in each, before each update.
+        rescored: codes that a search decided in float64, in each.
+    """
+
+    epoch: int = 0
+    sigma: list[float] = field(default_factory=list)
+    mean_squared_distance: list[float] = field(default_factory=list)
+    rescored: list[int] = field(default_factory=list)
+
+
+class Fit(ABC):
+    """A fit in progress. Between epochs the map is ready for use.
+
+    Args:
+        som: an initialised map; its prototypes are moved in place.
+        source: where codes come from.
+        plan: how to fit.
+        origin: (D,) a vector near the codes' mean, in the space of the prototypes; the same on every process.
+        largest: bound of any encoded code less the origin; for deterministic sums.
+    """
+
+    def __init__(
+        self, som: SelfOrganizingMap, source: Source, plan: Plan, origin: Tensor, largest: float | None = None
+    ) -> None:
+        self.som, self.source, self.plan = som, source, plan
+        self.centred = som.distance != "cosine"
+        self.origin = origin if self.centred else torch.zeros_like(origin)
+        self.progress = Progress()
+        self.prototypes = som.prototypes.detach()
+        self.largest = largest
+
+    @torch.no_grad()
+    def run_epoch(self) -> None:
+        """Run the next epoch."""
+        self.progress.sigma.append(self.plan.sigma(self.progress.epoch / self.plan.epochs))
+        self.prototypes.sub_(self.origin)
+        squared, rescored, samples = self.epoch()
+        self.prototypes.add_(self.origin)
+        self.som.constrain()
+        self.progress.mean_squared_distance.append(max(squared, 0.0) / max(samples, 1))
+        self.progress.rescored.append(rescored)
+        self.progress.epoch += 1
+
+    @abstractmethod
+    def epoch(self) -> tuple[float, int, int]:
+        """Walk the codes once: sum of squared distances, codes rescored and codes seen, over all processes."""
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What the next epoch depends on beside the map and the progress; to be written to when a fit goes on."""
+        return {}
+
+    def encode(self, batch: Tensor) -> Tensor:
+        """Raw codes (B, D) in the space of V."""
+        codes = self.som.encode(batch)
+        return codes.sub_(self.origin) if codes is not batch else codes - self.origin
+
+    def index(self) -> Index:
+        """The prototypes as they are now, ready for search."""
+        return Index(self.prototypes, centred=self.centred)
+
+    def bounds(self, index: Index, codes: int) -> Bounds:
+        """The search that the plan names, for so many codes."""
+        match self.plan.search:
+            case "dense":
+                return Dense(index)
+            case "half":
+                return HalfPrecision(index)
+            case _:
+                return fast_bounds(index, codes)
+
+
+def processes() -> tuple[int, int]:
+    """Number of this process, and of processes."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def over_processes(*numbers: float, device: torch.device) -> list[float]:
+    """Each number added up over all processes; a collective."""
+    if processes()[1] == 1:
+        return list(numbers)
+    sums = torch.tensor(numbers, dtype=torch.float64, device=device)
+    distributed.all_reduce(sums)
+    return sums.tolist()
+
+
+def seeded(seed: int, *more: int) -> Generator:
+    """A CPU generator that depends on these numbers alone."""
+    generator = Generator()
+    for number in (seed, *more):
+        generator.manual_seed((generator.initial_seed() * 1_000_003 + number + 1) % 2**63)
+    return generator

@@ -1,0 +1,91 @@
+"""An epoch of the rules that update after every batch: gradient and moving average."""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor, distributed
+from typing_extensions import override
+
+from som.fitting import Fit, over_processes, processes, seeded
+from som.index import find_nearest
+from som.neighbourhood import Factors, smooth
+from som.rules import MovingAverage, gradient_step
+from som.sums import UnitSums, smoothed_sums
+from som.winners import heskes_bmus, soft_energy
+
+
+class MinibatchFit(Fit):
+    """The gradient rule, and the moving average where the plan has it."""
+
+    @cached_property
+    def average(self) -> MovingAverage | None:
+        """The moving average of the ``ema`` rule."""
+        return MovingAverage(self.prototypes) if self.plan.rule == "ema" else None
+
+    @property
+    @override
+    def state(self) -> dict[str, Tensor]:
+        return {} if self.average is None else dict(vars(self.average))
+
+    @override
+    def epoch(self) -> tuple[float, int, int]:
+        plan, samples = self.plan, self.source.samples
+        order = None
+        if samples is not None and plan.shuffle:
+            order = torch.randperm(samples, generator=seeded(plan.seed, self.progress.epoch))
+        rank, world = processes()
+        squared, rescored, seen = 0.0, 0, 0
+        for batch in self.source.batches(plan.batch_size, order):
+            size = len(batch)
+            if samples is None:
+                (size,) = map(int, over_processes(len(batch), device=self.prototypes.device))
+            else:
+                batch = batch[rank::world]
+            progress = (self.progress.epoch + (seen / samples if samples else 0.0)) / plan.epochs
+            more_squared, more_rescored = self._step(self.encode(batch), size, progress)
+            squared, rescored, seen = squared + more_squared, rescored + more_rescored, seen + size
+        squared, rescored_all = over_processes(squared, rescored, device=self.prototypes.device)
+        return squared, int(rescored_all), seen
+
+    def _step(self, codes: Tensor, size: int, progress: float) -> tuple[float, int]:
+        """Learn from this process's share of a batch of ``size`` codes."""
+        factors, alpha = self.som.factors(self.plan.sigma(progress)), self.plan.alpha(progress)
+        if self.som.winner == "soft":
+            self._soft_step(codes, size, factors, alpha)
+            return 0.0, 0
+        index = self.index()
+        found = find_nearest(codes, index, self.bounds(index, len(codes)))
+        bmu = found.units[:, 0]
+        distances = torch.linalg.vector_norm(codes - self.prototypes[bmu], dtype=torch.float64)
+        if self.som.winner == "heskes":
+            bmu = heskes_bmus(codes, self.prototypes, factors)
+        numerator, denominator = self._sums(codes, bmu, factors)
+        if self.average is None:
+            gradient_step(self.prototypes, numerator, denominator, size, alpha)
+        else:
+            self.average.step(self.prototypes, numerator, denominator, size, alpha)
+        self.som.constrain()
+        return float(distances) ** 2, found.rescored
+
+    def _sums(self, codes: Tensor, bmu: Tensor, factors: Factors) -> tuple[Tensor, Tensor]:
+        if self.plan.deterministic:
+            sums = UnitSums(self.prototypes, self.largest)
+            sums.add(codes, bmu)
+            sums.reduce()
+            return smooth(factors, sums.codes), smooth(factors, sums.counts.float())
+        numerator, denominator = smoothed_sums(codes, bmu, factors)
+        if processes()[1] > 1:
+            distributed.all_reduce(numerator)
+            distributed.all_reduce(denominator)
+        return numerator, denominator
+
+    def _soft_step(self, codes: Tensor, size: int, factors: Factors, alpha: float) -> None:
+        slope = torch.zeros_like(self.prototypes)
+        if len(codes):
+            with torch.enable_grad():
+                prototypes = self.prototypes.detach().requires_grad_()
+                loss = soft_energy(codes, prototypes, factors) * (len(codes) / size)
+                (slope,) = torch.autograd.grad(loss, prototypes)
+        if processes()[1] > 1:
+            distributed.all_reduce(slope)
+        self.prototypes.sub_(slope, alpha=alpha)

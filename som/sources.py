@@ -1,0 +1,151 @@
+"""Where a fit reads codes from: a tensor, an array, a memory-mapped file, or a DataLoader, a batch at a time.
+
+Nothing here holds more than a batch of what it reads, so codes may be larger than memory.
+"""
+
+import mmap
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader
+
+from som.checks import check_finite
+
+CHUNK = 4096  # rows read at a time where the caller does not care
+KEEP = 2**28  # bytes of a memory map that may stay in memory
+
+
+class ArraySource:
+    """Rows of a 2-D tensor or array, in any order.
+
+    Args:
+        codes: (N, D) tensor, array or memory map of numbers.
+        device: where batches go.
+    """
+
+    def __init__(self, codes: Tensor | np.ndarray, device: torch.device) -> None:
+        self.codes, self.device = codes, device
+        self.samples: int | None = len(codes)  # None where a source does not know it
+        self.dimensions = int(codes.shape[1])
+        self._file = _memory_map(codes)
+        self._read = 0
+
+    def take(self, rows: slice | Tensor) -> Tensor:
+        """Codes (B, D) float32 of the rows, on the device."""
+        if isinstance(self.codes, Tensor):
+            if isinstance(rows, Tensor):
+                rows = rows.to(self.codes.device)
+            return self.codes[rows].to(self.device, torch.float32)
+        part = self.codes[rows.numpy() if isinstance(rows, Tensor) else rows]
+        batch = torch.from_numpy(np.array(part, dtype=np.float32)).to(self.device)
+        self._forget(part.nbytes)
+        return batch
+
+    def batches(self, size: int | None = None, order: Tensor | None = None) -> Iterator[Tensor]:
+        """Batches (B, D) of ``size`` rows, the last one shorter, in ``order`` (N,) or as they lie."""
+        size = size or CHUNK
+        for first in range(0, len(self.codes), size):
+            yield self.take(slice(first, first + size) if order is None else order[first : first + size])
+
+    def check(self) -> None:
+        """Refuse codes with a NaN or an infinity, naming the row."""
+        for position, batch in enumerate(self.batches()):
+            check_finite(batch, first=position * CHUNK)
+
+    def pool(self, size: int, generator: Generator) -> Tensor:
+        """Codes of ``size`` rows drawn without replacement, or of all rows if they are fewer."""
+        return self.take(torch.randperm(len(self.codes), generator=generator)[:size])
+
+    def _forget(self, bytes_read: int) -> None:
+        """Give back the pages of a memory map now and then: they would count as ours until memory runs out."""
+        self._read += bytes_read
+        if self._file is not None and self._read > KEEP and hasattr(mmap, "MADV_DONTNEED"):
+            self._file.madvise(mmap.MADV_DONTNEED)
+            self._read = 0
+
+
+class LoaderSource:
+    """Batches of a DataLoader, in its own order: each a tensor (B, D), or a tuple or list that starts with one.
+
+    Args:
+        loader: any iterable of batches that can be walked more than once.
+        device: where batches go.
+
+    Raises:
+        ValueError: if the loader yields nothing, or no (B, D) tensors.
+    """
+
+    def __init__(self, loader: DataLoader[Any], device: torch.device) -> None:
+        self.loader, self.device = loader, device
+        self.samples: int | None = None
+        first = next(iter(loader), None)
+        if first is None:
+            raise ValueError("the DataLoader yields no batch: it needs at least 1 sample")
+        self.dimensions = self._codes(first).shape[1]
+
+    def batches(self, size: int | None = None, order: Tensor | None = None) -> Iterator[Tensor]:
+        """Batches (B, D) as the loader makes them; ``size`` and ``order`` are the loader's own."""
+        seen = 0
+        for batch in self.loader:
+            codes = self._codes(batch)
+            check_finite(codes, first=seen)
+            seen += len(codes)
+            yield codes
+
+    def check(self) -> None:
+        """Nothing: every batch is checked as it comes."""
+
+    def pool(self, size: int, generator: Generator) -> Tensor:
+        """Codes of the first batches, ``size`` or fewer."""
+        parts: list[Tensor] = []
+        for codes in self.batches():
+            parts.append(codes)
+            if sum(map(len, parts)) >= size:
+                break
+        return torch.cat(parts)[:size]
+
+    def _codes(self, batch: Any) -> Tensor:
+        codes = batch[0] if isinstance(batch, tuple | list) else batch
+        if not isinstance(codes, Tensor) or codes.ndim != 2:
+            raise ValueError(f"the DataLoader must yield (B, D) tensors, alone or first; got {type(codes).__name__}")
+        return codes.to(self.device, torch.float32)
+
+
+Source = ArraySource | LoaderSource
+
+
+def is_source(codes: object) -> bool:
+    """Whether :func:`open_source` takes this as it is: a tensor, a memory map of floats, a DataLoader or an array."""
+    return isinstance(codes, Tensor | DataLoader) or (isinstance(codes, np.memmap) and codes.dtype.kind == "f")
+
+
+def open_source(codes: Any, device: torch.device) -> Source:
+    """Make codes readable by batches.
+
+    Args:
+        codes: (N, D) tensor, array or memory map, or a DataLoader of (B, D) tensors.
+        device: where batches go.
+
+    Returns:
+        The source.
+
+    Raises:
+        ValueError: if the codes are not (N, D), or none.
+    """
+    if isinstance(codes, DataLoader):
+        return LoaderSource(codes, device)
+    if codes.ndim != 2 or 0 in codes.shape:
+        raise ValueError(f"codes must be (samples, dimensions), at least 1 x 1; got shape {tuple(codes.shape)}")
+    return ArraySource(codes, device)
+
+
+def _memory_map(codes: Tensor | np.ndarray) -> mmap.mmap | None:
+    while isinstance(codes, np.ndarray):
+        found = getattr(codes, "_mmap", None)
+        if found is not None:
+            return found
+        codes = codes.base  # type: ignore[assignment]
+    return None

@@ -1,0 +1,52 @@
+"""How a fit starts: the codes looked through once, the map given its prototypes, the rule its epochs."""
+
+import torch
+from torch import Tensor
+
+from som.batch_fit import BatchFit
+from som.fitting import Fit, Plan, seeded
+from som.initial import InitialMethod
+from som.map import SelfOrganizingMap
+from som.minibatch_fit import MinibatchFit
+from som.sources import LoaderSource, Source
+
+POOL = 2048  # codes that a map starts from, or one a unit where that is more
+
+
+@torch.no_grad()
+def start_fit(som: SelfOrganizingMap, source: Source, plan: Plan, init: InitialMethod | Tensor) -> Fit:
+    """Make a fit ready for its first epoch.
+
+    Args:
+        som: the map; it is initialised here, and its standardiser, if it has one, learns from all codes.
+        source: the codes.
+        plan: how to fit.
+        init: how the prototypes start, or the prototypes (K, D) themselves.
+
+    Returns:
+        The fit.
+
+    Raises:
+        ValueError: if the plan does not suit the map or the source, or codes are not finite (naming the row).
+    """
+    _check(som, source, plan)
+    source.check()
+    if som.standardiser is not None:
+        for batch in source.batches():
+            som.standardiser.update(batch)
+    pool = source.pool(max(POOL, som.lattice.units), seeded(plan.seed, 0))
+    som.initialise(pool, init, seeded(plan.seed, 1))
+    origin = som.encode(pool).mean(0)
+    largest = None
+    if plan.deterministic:
+        largest = max(float((som.encode(batch) - origin).abs().max()) for batch in source.batches())
+    return (BatchFit if plan.rule == "batch" else MinibatchFit)(som, source, plan, origin, largest)
+
+
+def _check(som: SelfOrganizingMap, source: Source, plan: Plan) -> None:
+    if som.winner != "kohonen" and plan.rule != "gradient":
+        raise ValueError(f"winner {som.winner!r} needs rule 'gradient'; got rule {plan.rule!r}")
+    if plan.deterministic and (isinstance(source, LoaderSource) or som.winner == "soft"):
+        raise ValueError("deterministic=True needs an array of codes, and a winner other than 'soft'")
+    if plan.search == "low_rank" and (plan.rule != "batch" or som.distance == "cosine"):
+        raise ValueError("search 'low_rank' needs rule 'batch' and distance 'euclidean': use search='auto'")
