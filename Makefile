@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint bench-map clean
 
 demo: .venv/installed
 	$(BIN)/python train.py --config configs/quickstart.yaml
@@ -24,6 +24,9 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
+bench-map: .venv-bench/installed
+	.venv-bench/bin/python -m benchmarks.bench_map
+
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "somscope needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
@@ -36,5 +39,12 @@ lint: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	@touch $@ .venv/installed
 
+# The peers live apart, on top of the packages of .venv.
+.venv-bench/installed: benchmarks/requirements.txt | .venv/installed
+	$(PYTHON) -m venv .venv-bench
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/somscope.pth
+	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	@touch $@
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-bench runs benchmarks/cache

@@ -1,5 +1,7 @@
 """An epoch of Kohonen's batch map: one search for all codes, one update."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from typing_extensions import override
@@ -7,7 +9,7 @@ from typing_extensions import override
 from som.bounds import LowRank, low_rank_pays
 from som.fitting import Fit, over_processes, processes
 from som.index import Bounds, Index, find_nearest
-from som.low_rank import spectrum
+from som.low_rank import plane_factors, spectrum
 from som.neighbourhood import Factors, smooth
 from som.rules import batch_step
 from som.sums import UnitSums
@@ -19,7 +21,9 @@ EVEN = 0.01  # least share of the largest denominator at which a truncated spect
 class BatchFit(Fit):
     """The batch rule."""
 
-    _low_rank: tuple[Tensor, Tensor] | None = None
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._low_rank = plane_factors(self.prototypes - self.origin) if self._may_factorise else None
 
     @override
     def epoch(self) -> tuple[float, int, int]:
@@ -34,7 +38,7 @@ class BatchFit(Fit):
             codes = self.encode(batch)
             found = find_nearest(codes, index, bounds)
             running.add(codes, found.units[:, 0])
-            squared += float(torch.linalg.vector_norm(codes, dtype=torch.float64)) ** 2
+            squared += float(codes.flatten().dot(codes.flatten()))
             rescored += found.rescored
         running.reduce()
         squared, rescored_all = over_processes(squared, rescored, device=self.prototypes.device)
@@ -50,7 +54,7 @@ class BatchFit(Fit):
         """Take the means, through factors of low rank where these are as exact and make the next search faster."""
         denominator = smooth(factors, counts)
         self._low_rank = None
-        if self.centred and self.plan.search in ("auto", "low_rank") and denominator.min() > EVEN * denominator.max():
+        if self._may_factorise and denominator.min() > EVEN * denominator.max():
             modes = spectrum(factors)
             if self.plan.search == "low_rank" or low_rank_pays(modes.rank, self.prototypes):
                 self._low_rank = modes.factorise(sums, denominator)
@@ -60,6 +64,10 @@ class BatchFit(Fit):
             part = slice(first, first + COLUMNS)
             sums[:, part] = smooth(factors, sums[:, part])
         batch_step(self.prototypes, sums, denominator)
+
+    @property
+    def _may_factorise(self) -> bool:
+        return self.centred and self.plan.search in ("auto", "low_rank")
 
     def _bounds(self, index: Index) -> Bounds:
         if self._low_rank is not None:

@@ -1,7 +1,8 @@
-"""Lower bounds of all scores of a code, by which a search discards the units that cannot win (see som/index.py).
+"""Approximate scores of all units for a code, by which a search discards those that cannot win (see som/index.py).
 
-Each bound takes centred codes x (B, D) and a number n, and returns lower bounds (B, K) and a ceiling (B, 1): the exact
-scores of at least n units are at most the ceiling. They differ in cost only, never in what is found:
+Each bound takes centred codes x (B, D), their norms (B, 1) and a number n, and returns scores (B, K) that err by at
+most e, and a ceiling (B, 1), the n-th smallest of them plus 2 e: units above the ceiling are not among the n nearest.
+The bounds differ in cost only, never in what is found:
 
 - :class:`Dense`: one float32 product, 2 B K D FLOPs; survivors are ties within rounding.
 - :class:`HalfPrecision`: the same product in bfloat16, many times faster where the hardware has units for it (AMX,
@@ -12,6 +13,7 @@ scores of at least n units are at most the ceiling. They differ in cost only, ne
 """
 
 import time
+from collections.abc import Iterable
 from functools import lru_cache
 
 import torch
@@ -28,11 +30,11 @@ class Dense:
     def __init__(self, index: Index) -> None:
         self.index = index
 
-    def __call__(self, codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Lower bounds (B, K) and the ceiling (B, 1) of centred codes (B, D)."""
-        scores = self.index.scratch("lower", len(codes), len(self.index.prototypes))
+    def __call__(self, codes: Tensor, norms: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Scores (B, K) and the ceiling (B, 1) of centred codes (B, D) of these norms (B, 1)."""
+        scores = self.index.scratch("scores", len(codes), len(self.index.prototypes))
         torch.addmm(self.index.half_norms, codes, self.index.centred.T, alpha=-1, out=scores)
-        return scores, _smallest(scores, count) + 2 * self.index.rounding(codes)
+        return scores, _smallest(scores, count) + 2 * self.index.rounding(norms)
 
 
 class LowRank:
@@ -47,14 +49,17 @@ class LowRank:
     def __init__(self, index: Index, left: Tensor, right: Tensor) -> None:
         self.index, self.left, self.right = index, left, right
         # Rounding errors grow with the terms of a score, which may cancel.
-        terms = (left.abs() @ torch.linalg.vector_norm(right, dim=1)).max()
-        self.cancelling = (terms / index.norms.max().clamp(min=torch.finfo(torch.float32).tiny)).clamp(min=1.0)
+        terms = float((left.abs() @ torch.linalg.vector_norm(right, dim=1)).max())
+        self.cancelling = max(1.0, terms / max(index.largest, torch.finfo(torch.float32).tiny))
+        parts = zip(index.centred.split(ROWS), left.split(ROWS), strict=True)
+        self.largest_loss = _largest_norm(torch.addmm(part, factor, right, alpha=-1) for part, factor in parts)
 
-    def __call__(self, codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Lower bounds (B, K) and the ceiling (B, 1) of centred codes (B, D)."""
-        scores = self.index.scratch("lower", len(codes), len(self.index.prototypes))
+    def __call__(self, codes: Tensor, norms: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Scores (B, K) and the ceiling (B, 1) of centred codes (B, D) of these norms (B, 1)."""
+        scores = self.index.scratch("scores", len(codes), len(self.index.prototypes))
         torch.addmm(self.index.half_norms, codes @ self.right.T, self.left.T, alpha=-1, out=scores)
-        return scores, _smallest(scores, count) + 2 * self.cancelling * self.index.rounding(codes)
+        error = self.cancelling * self.index.rounding(norms) + norms * self.largest_loss
+        return scores, _smallest(scores, count) + 2 * error
 
 
 class HalfPrecision:
@@ -64,27 +69,22 @@ class HalfPrecision:
         self.index = index
         self.half = index.centred.bfloat16()
         parts = zip(index.centred.split(ROWS), self.half.split(ROWS), strict=True)
-        losses = torch.cat([torch.linalg.vector_norm(a - b, dim=1) for a, b in parts])
-        self.margins = torch.stack((index.norms, losses))  # (2, K)
+        self.largest_loss = _largest_norm(exact - rounded for exact, rounded in parts)
 
-    def __call__(self, codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Lower bounds (B, K) and the ceiling (B, 1) of centred codes (B, D)."""
-        scratch, units = self.index.scratch, len(self.half)
-        half = scratch("half", len(codes), codes.shape[1], torch.bfloat16).copy_(codes)
-        rounded = scratch("rounded", len(codes), codes.shape[1]).copy_(half)
-        norms = torch.linalg.vector_norm(rounded, dim=1)
-        losses = torch.linalg.vector_norm(rounded.sub_(codes), dim=1)
-        weights = torch.stack((losses, norms), dim=1) * 1.001  # the norms are rounded themselves
-        dots = torch.mm(half, self.half.T, out=scratch("dots", len(codes), units, torch.bfloat16))
-        lower = scratch("lower", len(codes), units)
-        torch.addmm(self.index.half_norms, weights, self.margins, alpha=-1, out=lower)
-        wide = scratch("wide", len(codes), units).copy_(dots)
-        lower -= wide
-        lower.sub_(wide.abs_(), alpha=LAST_BIT)
-        _, best = _smallest_units(lower, count)
-        error = LAST_BIT * wide.gather(1, best) + (weights[:, None] * self.margins.T[best]).sum(2)
-        ceiling = (lower.gather(1, best) + 2 * error).amax(1, keepdim=True)
-        return lower, ceiling + 2 * self.index.rounding(codes)
+    def __call__(self, codes: Tensor, norms: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Scores (B, K) and the ceiling (B, 1) of centred codes (B, D) of these norms (B, 1)."""
+        scratch, size, units = self.index.scratch, len(codes), len(self.half)
+        half = scratch("half", size, codes.shape[1], torch.bfloat16).copy_(codes)
+        rounded = scratch("rounded", size, codes.shape[1]).copy_(half)
+        losses = torch.linalg.vector_norm(rounded.sub_(codes), dim=1, keepdim=True)
+        dots = torch.mm(half, self.half.T, out=scratch("dots", size, units, torch.bfloat16))
+        scores = scratch("scores", size, units).copy_(dots)
+        largest_dots = torch.linalg.vector_norm(scores, ord=torch.inf, dim=1, keepdim=True)
+        torch.sub(self.index.half_norms, scores, out=scores)
+        error = losses * (self.index.largest + self.largest_loss) + norms * self.largest_loss
+        error.add_(largest_dots, alpha=LAST_BIT)  # the products themselves are rounded
+        error.mul_(1.001).add_(self.index.rounding(norms))  # and so are the norms
+        return scores, error.mul_(2).add_(_smallest(scores, count))
 
 
 def fast_bounds(index: Index, codes: int) -> Dense | HalfPrecision:
@@ -97,7 +97,7 @@ def fast_bounds(index: Index, codes: int) -> Dense | HalfPrecision:
 def low_rank_pays(rank: int, prototypes: Tensor) -> bool:
     """Whether factors of this rank make a search of prototypes (K, D) faster than the other bounds do."""
     units, dimensions = prototypes.shape
-    share = 0.1 if half_precision_pays(prototypes.device) else 0.45  # of the product with all prototypes
+    share = 0.2 if half_precision_pays(prototypes.device) else 0.45  # of the product with all prototypes
     return rank * (dimensions + units) < share * units * dimensions
 
 
@@ -110,18 +110,19 @@ def half_precision_pays(device: torch.device) -> bool:
 
 def _seconds(a: Tensor, b: Tensor) -> float:
     times = []
-    for _ in range(5):
+    for _ in range(9):  # the least of several, since a busy machine delays some
         start = time.perf_counter()
         float((a @ b.T)[0, 0])  # waits for the device
         times.append(time.perf_counter() - start)
     return min(times)
 
 
+def _largest_norm(parts: Iterable[Tensor]) -> float:
+    return max(float(torch.linalg.vector_norm(part, dim=1).max()) for part in parts)
+
+
 def _smallest(scores: Tensor, count: int) -> Tensor:
-    return _smallest_units(scores, count)[0].amax(1, keepdim=True)
-
-
-def _smallest_units(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    # The minimum is several times faster than the top 1.
-    found = scores.min(1, keepdim=True) if count == 1 else scores.topk(count, dim=1, largest=False)
-    return found.values, found.indices
+    """(B, 1): the ``count``-th smallest score of each code."""
+    if count == 1:  # many times faster than the general case
+        return scores.amin(1, keepdim=True)
+    return scores.topk(count, dim=1, largest=False).values[:, -1:]

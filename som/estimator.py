@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from som.bounds import fast_bounds
 from som.checkpoint import Checkpoint
 from som.fitting import Plan, Progress, SearchMethod
+from som.index import Index, find_nearest
 from som.initial import InitialMethod
 from som.lattice import Topology
 from som.map import Distance, SelfOrganizingMap
@@ -23,7 +25,7 @@ from som.neighbourhood import Neighbourhood
 from som.rules import Rule
 from som.schedules import Schedule, ScheduleKind
 from som.search import Winners
-from som.sources import ArraySource, Source, is_source, open_source
+from som.sources import CHUNK, ArraySource, Source, is_source, open_source
 from som.start import start_fit
 from som.storage import read_tensors, write_tensors
 from som.winners import Winner
@@ -293,7 +295,10 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return source
 
     def _bmus(self, source: Source) -> Tensor:
-        return torch.cat([self.map_.find(batch) for batch in source.batches()])
+        index = Index(self.map_.prototypes)
+        bounds = fast_bounds(index, source.samples or CHUNK)
+        codes = (self.map_.encode(batch) for batch in source.batches())
+        return torch.cat([find_nearest(part, index, bounds).units[:, 0] for part in codes])
 
     def _mean(self, X: Codes, value: Callable[[Winners], Tensor]) -> float:
         total = count = 0.0

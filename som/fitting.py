@@ -91,6 +91,7 @@ class Fit(ABC):
         self.progress = Progress()
         self.prototypes = som.prototypes.detach()
         self.largest = largest
+        self._tile: Tensor | None = None
 
     @torch.no_grad()
     def run_epoch(self) -> None:
@@ -114,9 +115,11 @@ class Fit(ABC):
         return {}
 
     def encode(self, batch: Tensor) -> Tensor:
-        """Raw codes (B, D) in the space of V."""
+        """Raw codes (B, D) in the space of V, valid until the next call: fresh pages cost more than the difference."""
         codes = self.som.encode(batch)
-        return codes.sub_(self.origin) if codes is not batch else codes - self.origin
+        if self._tile is None or len(self._tile) < len(codes):
+            self._tile = torch.empty_like(codes)
+        return torch.sub(codes, self.origin, out=self._tile[: len(codes)])
 
     def index(self) -> Index:
         """The prototypes as they are now, ready for search."""

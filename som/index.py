@@ -4,10 +4,10 @@ A code x is ranked against prototype w_k by its score s_k = |w_k - m|^2 / 2 - (x
 |x - w_k|^2 / 2 by a constant of the code. m is the mean prototype: without this centring, codes that share a large
 offset lose their differences to float32 rounding.
 
-A bound (see som/bounds.py) gives a lower bound of every score and a ceiling that the best scores do not exceed; units
-whose lower bound is above the ceiling cannot win. What survives is scored again in float32, and where two scores are
-closer than float32 rounding, measured in float64 from the differences. So every search finds the BMU of a dense
-float64 search, whatever the bound, up to ties of float64.
+A bound (see som/bounds.py) gives approximate scores and a ceiling; units above it cannot win. Of the others, a code's
+only one is its BMU; several are scored again in float32, and where two scores are closer than float32 rounding,
+measured in float64 from the differences. So every search finds the BMU of a dense float64 search, whatever the bound,
+up to ties of float64.
 """
 
 import warnings
@@ -17,9 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-ROWS = 512  # codes at a time, fewer where the map is so large that their scores exceed
-TILE = 2**24  # scores at a time
-PAIRS = 4096  # differences in float64 at a time
+ROWS = 1024  # codes at a time
+SCORES = 2**20  # scores at a time, so that they stay in the cache between the steps of a bound
+PAIRS = 512  # differences in float64 at a time
 
 
 class Nearest(NamedTuple):
@@ -48,6 +48,7 @@ class Index:
         self.centred = self.prototypes if self.mean is None else self.prototypes - self.mean
         self.norms = torch.linalg.vector_norm(self.centred, dim=1)
         self.half_norms = self.norms.square() / 2
+        self.largest = float(self.norms.max())
         self._scratch: dict[str, Tensor] = {}
 
     def scratch(self, name: str, rows: int, columns: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -57,17 +58,17 @@ class Index:
             tile = self._scratch[name] = torch.empty(rows, columns, dtype=dtype, device=self.prototypes.device)
         return tile[:rows]
 
-    def rounding(self, codes: Tensor) -> Tensor:
-        """(B, 1) float32 bound of the rounding error of a float32 score of centred codes (B, D).
+    def rounding(self, norms: Tensor) -> Tensor:
+        """Bound of the rounding error of the float32 scores of centred codes, from their norms (any shape).
 
         The error of a float32 sum of D products grows like the square root of D; 4 is a margin on it.
         """
-        step = 4 * torch.finfo(torch.float32).eps * max(codes.shape[1], 16) ** 0.5
-        largest = self.norms.max()
-        return step * largest * (torch.linalg.vector_norm(codes, dim=1, keepdim=True) + largest)
+        step = 4 * torch.finfo(torch.float32).eps * max(self.centred.shape[1], 16) ** 0.5
+        return step * self.largest * (norms + self.largest)
 
 
-Bounds = Callable[[Tensor, int], tuple[Tensor, Tensor]]  # centred codes, n -> lower bounds (B, K), ceiling (B, 1)
+# Centred codes (B, D), their norms (B, 1) and n -> scores (B, K) and ceiling (B, 1).
+Bounds = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 
 @torch.no_grad()
@@ -83,9 +84,8 @@ def find_nearest(codes: Tensor, index: Index, bounds: Bounds, count: int = 1) ->
     Returns:
         The nearest units and how many codes were rescored.
     """
-    size = max(64, min(ROWS, TILE // len(index.prototypes)))
     with torch.autocast(codes.device.type, enabled=False):
-        found = [_search(part.float(), index, bounds, count) for part in codes.split(size)]
+        found = [_search(part.float(), index, bounds, count) for part in codes.split(ROWS)]
     return Nearest(torch.cat([part.units for part in found]), sum(part.rescored for part in found))
 
 
@@ -93,40 +93,69 @@ def _search(codes: Tensor, index: Index, bounds: Bounds, count: int) -> Nearest:
     centred = codes
     if index.mean is not None:
         centred = torch.sub(codes, index.mean, out=index.scratch("centred", *codes.shape))
-    lower, ceiling = bounds(centred, count)
-    rows, units = (lower <= ceiling).nonzero(as_tuple=True)
-    if len(rows) == len(codes) and count == 1:
-        return Nearest(units[:, None], 0)
-    return _settle(codes, centred, index, rows, units, count)
-
-
-def _settle(codes: Tensor, centred: Tensor, index: Index, rows: Tensor, units: Tensor, count: int) -> Nearest:
-    """Rank the surviving (code, unit) pairs, ordered by code and unit, of which each code has at least ``count``."""
+    norms = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
+    size = max(64, SCORES // len(index.prototypes))
+    pairs = []
+    for first in range(0, len(codes), size):
+        tile = slice(first, first + size)
+        scores, ceiling = bounds(centred[tile], norms[tile], count)
+        found = (scores <= ceiling).nonzero()
+        found[:, 0] += first
+        pairs.append(found)
+    rows, units = torch.cat(pairs).T
+    survivors = torch.bincount(rows, minlength=len(codes))
+    best = units[(survivors.cumsum(0) - survivors)[:, None] + torch.arange(count, device=units.device)]
+    open_codes = (survivors > 1).nonzero().flatten()
+    if len(open_codes) == 0:
+        return Nearest(best, 0)
+    if len(open_codes) < len(codes):
+        chosen = (survivors > 1)[rows]
+        rows, units, survivors = rows[chosen], units[chosen], survivors[open_codes]
     scores = index.half_norms[units] - products(centred, index.centred, rows, units)
-    per_code = torch.bincount(rows, minlength=len(codes))
-    place = torch.arange(len(rows), device=rows.device) - (per_code.cumsum(0) - per_code)[rows]
-    width = int(per_code.max())
-    table = scores.new_full((len(codes), width), torch.inf)
-    table[rows, place] = scores
-    names = units.new_zeros(len(codes), width)
-    names[rows, place] = units
+    best[open_codes], rescored = _rank(
+        codes, index, open_codes, 2 * index.rounding(norms[open_codes]), survivors, units, scores, count
+    )
+    return Nearest(best, rescored)
+
+
+def _rank(
+    codes: Tensor,
+    index: Index,
+    numbers: Tensor,
+    slack: Tensor,
+    survivors: Tensor,
+    units: Tensor,
+    scores: Tensor,
+    count: int,
+) -> tuple[Tensor, int]:
+    """The ``count`` nearest of each code's surviving units, and how many codes float32 could not decide.
+
+    Args:
+        codes: (B, D).
+        index: the prototypes.
+        numbers: (M,) the codes in question.
+        slack: (M, 1) how far apart scores must be for their order to be certain.
+        survivors: (M,) how many units survive of each, at least ``count``.
+        units: (P,) these units, code after code, ascending within each.
+        scores: (P,) their float32 scores.
+        count: n.
+    """
+    filled = torch.arange(int(survivors.max()), device=units.device) < survivors[:, None]
+    table = scores.new_full(filled.shape, torch.inf).masked_scatter_(filled, scores)
+    names = units.new_zeros(filled.shape).masked_scatter_(filled, units)
     order = table.argsort(dim=1, stable=True)[:, : count + 1]
     best = names.gather(1, order[:, :count])
-    if width == 1:
-        return Nearest(best, 0)
-    # Scores of neighbouring ranks that differ by less than two rounding errors may stand the wrong way round.
     ranked = table.gather(1, order)
-    slack = 2 * index.rounding(centred)
     close = (ranked.diff(dim=1) <= slack).any(1).nonzero().flatten()
     if len(close) == 0:
-        return Nearest(best, 0)
+        return best, 0
     doubtful = table[close] <= ranked[close, count - 1 : count] + slack[close]
     row, column = doubtful.nonzero(as_tuple=True)
     exact = table.new_full(doubtful.shape, torch.inf, dtype=torch.float64)
-    pair = names[close]
-    exact[row, column] = _squared_distances(codes[close], index.prototypes, row, pair[row, column])
-    best[close] = pair.gather(1, exact.argsort(dim=1, stable=True)[:, :count])
-    return Nearest(best, len(close))
+    names = names[close]
+    exact[row, column] = _squared_distances(codes, index.prototypes, numbers[close][row], names[row, column])
+    best[close] = names.gather(1, exact.argsort(dim=1, stable=True)[:, :count])
+    return best, len(close)
 
 
 def products(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -144,7 +173,7 @@ def products(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     ends = torch.bincount(rows, minlength=len(a)).cumsum(0)
     start = torch.cat((ends.new_zeros(1), ends))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        warnings.filterwarnings("ignore", "Sparse (CSR tensor support is in beta|invariant checks)", UserWarning)
         pattern = torch.sparse_csr_tensor(start, columns, a.new_zeros(len(columns)), size=(len(a), len(b)))
         return torch.sparse.sampled_addmm(pattern, a, b.T, beta=0.0).values()
 

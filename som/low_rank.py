@@ -55,6 +55,25 @@ class Spectrum:
         return left / denominator[:, None], right
 
 
+def plane_factors(prototypes: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Factors F (K, q) and P (q, D) of prototypes that lie in a few dimensions, as a start on principal axes does.
+
+    Args:
+        prototypes: (K, D).
+
+    Returns:
+        The factors, or None if the prototypes do not lie in the span of a few of them.
+    """
+    few = prototypes[:: -(-len(prototypes) // 64)]
+    _, values, vectors = torch.linalg.svd(few, full_matrices=False)
+    right = vectors[values > 1e-5 * values[0]]
+    left = prototypes @ right.T
+    error = torch.linalg.matrix_norm(torch.addmm(prototypes, left, right, alpha=-1))
+    if not 0 < len(right) <= len(few) // 4 or error > 1e-5 * torch.linalg.matrix_norm(prototypes):
+        return None
+    return left, right
+
+
 def spectrum(factors: Factors) -> Spectrum:
     """Eigenvectors and eigenvalues of a neighbourhood, without those that float32 cannot resolve.
 

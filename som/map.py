@@ -11,10 +11,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from som.bounds import fast_bounds
 from som.checks import check_finite, check_shape
 from som.energy import energy
-from som.index import Index, find_nearest
 from som.initial import InitialMethod, initial_prototypes
 from som.lattice import Lattice, Topology
 from som.neighbourhood import Factors, Neighbourhood, check_neighbourhood, neighbourhood_factors
@@ -155,13 +153,6 @@ class SelfOrganizingMap(nn.Module):
         """
         self._check(codes)
         return self._nearest(self.encode(codes))
-
-    @torch.no_grad()
-    def find(self, codes: Tensor) -> Tensor:
-        """Find the BMU (B,) of each code alone; about half the work of ``forward``. Raises as ``forward`` does."""
-        self._check(codes)
-        index = Index(self.prototypes)
-        return find_nearest(self.encode(codes), index, fast_bounds(index, len(codes))).units[:, 0]
 
     def energy(self, codes: Tensor, sigma: float | Tensor) -> tuple[Tensor, Winners]:
         """Energy of a batch, with the winners detached; lower is better.

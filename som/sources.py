@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from som.checks import check_finite
 
-CHUNK = 4096  # rows read at a time where the caller does not care
+CHUNK = 1024  # rows read at a time
 KEEP = 2**28  # bytes of a memory map that may stay in memory
 
 
