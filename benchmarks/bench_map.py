@@ -37,30 +37,30 @@ class Row:
     contenders: dict[str, tuple[str, dict[str, str]]]
 
 
-OURS = {
-    "somscope, plane": ("somscope_batch", {"topology": "plane"}),
-    "somscope, torus": ("somscope_batch", {"topology": "torus"}),
+Contenders = dict[str, tuple[str, dict[str, str]]]
+TORUS: Contenders = {"somscope, torus": ("somscope_batch", {"topology": "torus"})}
+OURS: Contenders = {"somscope, plane": ("somscope_batch", {"topology": "plane"})} | TORUS
+DENSE: Contenders = {"somscope, torus, dense": ("somscope_batch", {"topology": "torus", "search": "dense"})}
+FASTERSOM: Contenders = {"fastersom 0.5": ("fastersom", {})}
+PRODUCTS: Contenders = {"torch.mm of the scores": ("products_alone", {})}
+QUICKSOM: Contenders = {
+    "quicksom 1.0": ("quicksom", {}),
+    "somscope, quicksom preset": ("somscope_quicksom", {}),
+    "somscope, batch rule": TORUS["somscope, torus"],
 }
-DENSE = {"somscope, torus, dense search": ("somscope_batch", {"topology": "torus", "search": "dense"})}
-QUICK = {"quicksom 1.0": ("quicksom", {})}
+TORCHSOM: Contenders = {"torchsom 1.3": ("torchsom", {}), "somscope, gradient": ("somscope_gradient", {})}
 ROWS = {
-    "fastersom-2560": Row(20_000, 2_560, 40, 10, {"fastersom 0.5": ("fastersom", {})} | OURS | DENSE),
-    "products-2560": Row(20_000, 2_560, 40, 10, {"torch.mm of the scores": ("products_alone", {})} | OURS),
-    "fastersom-320": Row(20_000, 320, 40, 10, {"fastersom 0.5": ("fastersom", {})} | OURS | DENSE),
-    "quicksom": Row(
-        5_000, 2_560, 40, 1, QUICK | {"somscope, quicksom preset": ("somscope_quicksom", {})} | {"somscope, batch": OURS["somscope, torus"]}
-    ),
-    "torchsom": Row(
-        20_000, 2_560, 40, 1, {"torchsom 1.3": ("torchsom", {}), "somscope, gradient": ("somscope_gradient", {})}
-    ),
+    "fastersom-2560": Row(20_000, 2_560, 40, 10, FASTERSOM | OURS | DENSE),
+    "products-2560": Row(20_000, 2_560, 40, 10, PRODUCTS | OURS),
+    "fastersom-320": Row(20_000, 320, 40, 10, FASTERSOM | OURS | DENSE),
+    "quicksom": Row(5_000, 2_560, 40, 1, QUICKSOM),
+    "torchsom": Row(20_000, 2_560, 40, 1, TORCHSOM),
     "xpysom": Row(20_000, 320, 40, 10, {"xpysom 1.0.7": ("xpysom", {})} | OURS),
-    "minisom": Row(
-        2_000, 320, 40, 1, {"minisom 2.3": ("minisom", {})} | OURS
-    ),
-    "units-40": Row(4_000, 2_560, 40, 10, {"somscope, torus": OURS["somscope, torus"]}),
-    "units-100": Row(4_000, 2_560, 100, 10, {"somscope, torus": OURS["somscope, torus"]}),
-    "units-200": Row(4_000, 2_560, 200, 10, {"somscope, torus": OURS["somscope, torus"]}),
-}  # fmt: skip
+    "minisom": Row(2_000, 320, 40, 1, {"minisom 2.3": ("minisom", {})} | OURS),
+    "units-40": Row(4_000, 2_560, 40, 10, TORUS),
+    "units-100": Row(4_000, 2_560, 100, 10, TORUS),
+    "units-200": Row(4_000, 2_560, 200, 10, TORUS),
+}
 
 
 def run(row: Row, name: str, codes_file: str) -> dict[str, float]:

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from som import SOM, Lattice
+from som import SOM, Lattice, Topology
+from som.fitting import SearchMethod, seeded
 from som.initial import initial_prototypes
 from som.presets import quicksom as quicksom_preset
 from som.start import POOL
-from som.fitting import seeded
 
 Result = tuple[float, Tensor, str]
 
@@ -26,13 +26,13 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def pca_start(codes: Tensor, side: int, topology: str) -> Tensor:
+def pca_start(codes: Tensor, side: int, topology: Topology) -> Tensor:
     """The prototypes from which this project's map starts, to hand to a rival."""
     order = torch.randperm(len(codes), generator=seeded(0, 0))[: max(POOL, side * side)]
     return initial_prototypes(codes[order], Lattice(side, side, topology), "pca")
 
 
-def somscope_batch(codes: Tensor, side: int, epochs: int, topology: str, search: str = "auto") -> Result:
+def somscope_batch(codes: Tensor, side: int, epochs: int, topology: Topology, search: SearchMethod = "auto") -> Result:
     som = SOM(side, side, topology=topology, sigma=(side / 2, 0.5), epochs=epochs, search=search, random_state=0)
     seconds, _ = timed(lambda: som.fit(codes))
     return seconds, som.map_.prototypes.detach(), topology

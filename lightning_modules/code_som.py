@@ -6,35 +6,38 @@ of every code, and the summed energy of the maps is the loss. Plain SGD on it is
 
 import math
 from collections.abc import Iterable
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from typing_extensions import override
 
 from codes import STATISTICS, CodeExtractor, Extraction, Statistic, code_width, load_backbone
 from lightning_modules.checkpoints import COUNTS, check_origin, warn_if_unfinished
+from lightning_modules.map_start import start_maps
+from lightning_modules.map_updates import MapUpdate
+from lightning_modules.stability import StabilityWatch
 from lightning_modules.trainer_rules import check_trainer, fit_steps
 from measures import map_measures
 from som import (
+    Distance,
     InitialMethod,
     Lattice,
+    Neighbourhood,
+    Rule,
     Schedule,
     ScheduleKind,
     SelfOrganizingMap,
     Topology,
+    Winner,
     Winners,
-    gaussian,
-    neighbourhood_weights,
-    stability,
 )
+from som.initial import check_initial
+from som.rules import check_rule
 
 __all__ = ["CodeSOM"]
-
-POOL = 512  # codes that maps start from, or one a unit where that is more
 
 
 class CodeSOM(pl.LightningModule):
@@ -53,10 +56,16 @@ class CodeSOM(pl.LightningModule):
         rows: rows of each map's lattice.
         cols: columns of each map's lattice.
         topology: "torus" or "plane".
-        init: how prototypes start: "sample" (codes of the training set) or "random" (normal, with the codes' moments).
+        neighbourhood: "gaussian", "wrapped_gaussian" (smooth all round a torus) or "bubble".
+        distance: "euclidean" or "cosine".
+        rule: "gradient" (plain SGD on the energy, Kohonen's rule), "batch" (Kohonen's batch map, once an epoch, without
+            alpha) or "ema" (moving averages, alpha the weight of a batch).
+        winner: "kohonen" (the BMU), "heskes" (the unit of least energy) or "soft"; the last two for rule "gradient".
+        init: how prototypes start: "sample" (codes of the training set), "random" (normal, with the codes' moments),
+            "normal" (standard normal) or "pca" (on the plane of the principal directions).
         sigma: width of the neighbourhood in lattice steps, at the first and the last sample.
         alpha: learning rate of the maps, at the first and the last sample; below 2 it is always stable.
-        schedule: how sigma and alpha move in between: "linear", "exponential" or "cosine".
+        schedule: how sigma and alpha move in between: "linear", "exponential", "cosine" or "inverse".
         seed: what random weights and the start of the maps depend on.
 
     Attributes:
@@ -83,6 +92,10 @@ class CodeSOM(pl.LightningModule):
         rows: int = 12,
         cols: int = 16,
         topology: Topology = "torus",
+        neighbourhood: Neighbourhood = "gaussian",
+        distance: Distance = "euclidean",
+        rule: Rule = "gradient",
+        winner: Winner = "kohonen",
         init: InitialMethod = "sample",
         sigma: tuple[float, float] = (6.0, 0.7),
         alpha: tuple[float, float] = (1.0, 1.0),
@@ -93,11 +106,10 @@ class CodeSOM(pl.LightningModule):
         for name, (start, end) in (("sigma", sigma), ("alpha", alpha)):
             if not (0 < start < math.inf and 0 < end < math.inf):
                 raise ValueError(f"{name} is [{start}, {end}]: both ends must be above 0")
-        if init not in get_args(InitialMethod):
-            raise ValueError(f"init {init!r} is unknown; choose 'sample' or 'random'")
+        check_initial(init)
+        check_rule(rule, winner, alpha)
         code_width(1, statistics)  # refuses unknown ones
         self.save_hyperparameters()
-        self.init = init
         self.seed = seed
         # All that can be refused cheaply is refused before the backbone is loaded.
         self.sigma = Schedule(*sigma, schedule)
@@ -105,17 +117,20 @@ class CodeSOM(pl.LightningModule):
         self.lattice = Lattice(rows, cols, topology)
         self.extractor = CodeExtractor(load_backbone(backbone, weights, seed, mean, std), taps, statistics)
         self.depths = self.extractor.depths
-        self._maps = nn.ModuleList(
-            SelfOrganizingMap(rows, cols, self.extractor.dimensions[depth], topology=topology, standardise=standardise)
-            for depth in self.depths
-        )
+        shared: dict[str, Any] = {"topology": topology, "neighbourhood": neighbourhood, "distance": distance}
+        shared |= {"winner": winner, "standardise": standardise}
+        sizes = [self.extractor.dimensions[depth] for depth in self.depths]
+        self._maps = nn.ModuleList(SelfOrganizingMap(rows, cols, size, **shared) for size in sizes)
+        self.rule = rule
+        self.automatic_optimization = rule == "gradient"
+        self._updates = nn.ModuleList(MapUpdate(som, rule) for som in self.maps.values() if rule != "gradient")
         # Counts over all processes; plain numbers, so that no step waits for the device.
         self.samples_seen = self.samples_an_epoch = self.samples_planned = 0
         self.classes: list[str] = []
         self._measures = nn.ModuleList()
         self.results: dict[str, dict[str, float]] = {}
         self.hits: dict[str, Tensor] = {}
-        self._overshot: set[str] = set()  # depths that were warned of
+        self._watch = StabilityWatch()
         self._validated = -1  # step of a fit's last validation
 
     @property
@@ -158,7 +173,10 @@ class CodeSOM(pl.LightningModule):
     @override
     def on_fit_start(self) -> None:
         if not all(som.initialised for som in self.maps.values()):
-            self._initialise_maps()
+            bmus = start_maps(self)
+            for end in (0.0, 1.0) if self.rule == "gradient" else ():  # told now, not hours later
+                for depth, som in self.maps.items():
+                    self._watch.check(self.trainer, depth, som, bmus[depth], self.sigma(end), self.alpha(end))
 
     @override
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -167,7 +185,7 @@ class CodeSOM(pl.LightningModule):
             group["lr"] = rate
 
     @override
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor | None:
         with torch.no_grad():  # the walk is differentiable; training the maps needs no gradient of it
             extraction = self.extractor(batch["image"])
         local = len(batch["id"])
@@ -177,13 +195,25 @@ class CodeSOM(pl.LightningModule):
         for depth, som in self.maps.items():
             self._update_statistics(som, extraction.codes[depth])
             energy, winners = som.energy(extraction.codes[depth], sigma)
-            self._check_stability(depth, som, winners, sigma, rate)
+            if self.rule == "gradient":
+                self._watch.check(self.trainer, depth, som, winners.bmu, sigma, rate)
+            else:
+                update = cast(MapUpdate, self._updates[self.depths.index(depth)])
+                update.step(som, extraction.codes[depth], winners.bmu, sigma, rate, self.trainer.is_last_batch)
             energies.append(energy)
-            self.log(f"fit/energy/{depth}", energy, sync_dist=True)
+            self.log(f"fit/energy/{depth}", energy.detach(), sync_dist=True)
         self.log("fit/sigma", sigma)
         self.log("fit/alpha", rate)
         self.samples_seen += local * self.trainer.world_size
-        return torch.stack(energies).sum()
+        if self.automatic_optimization:
+            return torch.stack(energies).sum()
+        self.optimizers().step()  # type: ignore[union-attr]  # no gradients, so nothing but the count of steps
+        return None
+
+    @override
+    def on_train_batch_end(self, outputs: Any, batch: dict[str, Tensor], batch_idx: int) -> None:
+        for som in self.maps.values():
+            som.constrain()
 
     @override
     def on_validation_start(self) -> None:
@@ -258,47 +288,7 @@ class CodeSOM(pl.LightningModule):
         self.samples_planned = fit_steps(self.trainer) * batch
         return self.samples_seen / self.samples_planned
 
-    @torch.no_grad()
-    def _initialise_maps(self) -> None:
-        """Start every map from the codes of the first training batches, the same ones whatever the processes."""
-        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-        needed = max(POOL, self.lattice.units)
-        pools: dict[str, list[Tensor]] = {depth: [] for depth in self.depths}
-        count = 0
-        for batch in loader:
-            codes = self.extractor(batch["image"].to(self.device)).codes
-            for depth, som in self.maps.items():
-                if som.standardiser is not None:
-                    som.standardiser.update(codes[depth])
-                gathered = cast(Tensor, self.all_gather(codes[depth]))  # (P, B, D), or (B, D) for one process
-                pools[depth].append(gathered.flatten(0, -2))
-            count += len(pools[self.depths[0]][-1])
-            if count >= needed:
-                break
-        rank_zero_info(f"maps start from the codes of {count} training images")
-        for index, (depth, som) in enumerate(self.maps.items()):
-            generator = torch.Generator().manual_seed(self.seed + index)
-            som.initialise(torch.cat(pools[depth]), self.init, generator)
-            for end in (0.0, 1.0) if max(self.alpha.start, self.alpha.end) > 2 else ():  # told now, not hours later
-                self._check_stability(depth, som, som(torch.cat(pools[depth])), self.sigma(end), self.alpha(end))
-
     def _update_statistics(self, som: SelfOrganizingMap, codes: Tensor) -> None:
         """Count every sample of the first epoch once: those that the maps started from were counted there."""
         if som.standardiser is not None and self.current_epoch == 0 and som.standardiser.count <= self.samples_seen:
             som.standardiser.update(codes)
-
-    def _check_stability(self, depth: str, som: SelfOrganizingMap, winners: Winners, sigma: float, rate: float) -> None:
-        """Stop a learning rate that diverges; up to 1 none can, since a neighbourhood's mean is at most 1."""
-        if rate <= 1:
-            return
-        weights = neighbourhood_weights(gaussian(som.lattice, sigma, winners.bmu.device), winners.bmu)
-        mean = self.trainer.strategy.reduce(weights.mean(0, keepdim=True), reduce_op="mean")
-        number = float(stability(mean, rate))
-        if number >= 2:
-            raise ValueError(
-                f"alpha {rate:g} diverges on {depth} at sigma {sigma:.3g}: alpha times the largest mean neighbourhood "
-                f"is {number:.3g} and must stay below 2; set model.alpha to at most {1.9 * rate / number:.2g}"
-            )
-        if number > 1 and depth not in self._overshot:
-            self._overshot.add(depth)
-            rank_zero_warn(f"alpha {rate:g} overshoots on {depth} (its stability number is {number:.3g}, above 1)")

@@ -20,7 +20,7 @@ from torch import Generator, Tensor, distributed
 from som.bounds import Dense, HalfPrecision, fast_bounds
 from som.index import Bounds, Index
 from som.map import SelfOrganizingMap
-from som.rules import Rule, check_rule
+from som.rules import Rule
 from som.schedules import Schedule
 from som.sources import Source
 
@@ -42,16 +42,12 @@ class Plan:
     seed: int
 
     def __post_init__(self) -> None:
-        check_rule(self.rule)
         if self.search not in get_args(SearchMethod):
             allowed = ", ".join(repr(name) for name in get_args(SearchMethod))
             raise ValueError(f"search {self.search!r} is unknown; choose one of {allowed}")
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1; got {name}={value!r}")
-        weights = (self.alpha.start, self.alpha.end)
-        if self.rule == "ema" and not all(0 < weight <= 1 for weight in weights):
-            raise ValueError(f"rule 'ema' needs 0 < alpha <= 1, the weight of a batch; got alpha={weights}")
 
 
 @dataclass

@@ -25,7 +25,7 @@ class MinibatchFit(Fit):
     @property
     @override
     def state(self) -> dict[str, Tensor]:
-        return {} if self.average is None else dict(vars(self.average))
+        return {} if self.average is None else dict(self.average.named_buffers())
 
     @override
     def epoch(self) -> tuple[float, int, int]:

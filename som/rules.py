@@ -13,17 +13,30 @@ Units that no code reaches keep their prototype.
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Rule = Literal["gradient", "batch", "ema"]
 LEAST = 1e-30  # a smaller denominator is no neighbourhood, but an underflow of one
 
 
-def check_rule(rule: str) -> None:
-    """Raise a ValueError that lists the rules, unless ``rule`` is one of them."""
+def check_rule(rule: str, winner: str, alpha: tuple[float, float]) -> None:
+    """Refuse what a rule cannot do.
+
+    Args:
+        rule: the rule's name.
+        winner: the winner's name; all but "kohonen" are for the gradient rule.
+        alpha: learning rate at both ends; the weight of a batch for "ema".
+
+    Raises:
+        ValueError: naming what is allowed.
+    """
     if rule not in get_args(Rule):
         allowed = ", ".join(repr(name) for name in get_args(Rule))
         raise ValueError(f"rule {rule!r} is unknown; choose one of {allowed}")
+    if winner != "kohonen" and rule != "gradient":
+        raise ValueError(f"winner {winner!r} needs rule 'gradient'; got rule {rule!r}")
+    if rule == "ema" and not all(0 < weight <= 1 for weight in alpha):
+        raise ValueError(f"rule 'ema' needs 0 < alpha <= 1, the weight of a batch; got alpha={tuple(alpha)}")
 
 
 def gradient_step(prototypes: Tensor, numerator: Tensor, denominator: Tensor, samples: int, alpha: float) -> None:
@@ -41,17 +54,21 @@ def batch_step(prototypes: Tensor, numerator: Tensor, denominator: Tensor) -> No
         prototypes[reached] = numerator[reached] / denominator[reached, None]
 
 
-class MovingAverage:
+class MovingAverage(nn.Module):
     """The running numerator and denominator of the ``ema`` rule.
 
     Attributes:
-        numerator: (K, D).
-        denominator: (K,); 0 before the first step.
+        numerator: (K, D) buffer.
+        denominator: (K,) buffer; 0 before the first step.
     """
 
+    numerator: Tensor
+    denominator: Tensor
+
     def __init__(self, prototypes: Tensor) -> None:
-        self.numerator = torch.zeros_like(prototypes)
-        self.denominator = prototypes.new_zeros(len(prototypes))
+        super().__init__()
+        self.register_buffer("numerator", torch.zeros_like(prototypes, requires_grad=False))
+        self.register_buffer("denominator", prototypes.new_zeros(len(prototypes)))
 
     def step(self, prototypes: Tensor, numerator: Tensor, denominator: Tensor, samples: int, alpha: float) -> None:
         """Take in the sums of a batch with weight alpha, and set prototypes (K, D) in place.

@@ -8,6 +8,7 @@ from som.fitting import Fit, Plan, seeded
 from som.initial import InitialMethod
 from som.map import SelfOrganizingMap
 from som.minibatch_fit import MinibatchFit
+from som.rules import check_rule
 from som.sources import LoaderSource, Source
 
 POOL = 2048  # codes that a map starts from, or one a unit where that is more
@@ -44,8 +45,7 @@ def start_fit(som: SelfOrganizingMap, source: Source, plan: Plan, init: InitialM
 
 
 def _check(som: SelfOrganizingMap, source: Source, plan: Plan) -> None:
-    if som.winner != "kohonen" and plan.rule != "gradient":
-        raise ValueError(f"winner {som.winner!r} needs rule 'gradient'; got rule {plan.rule!r}")
+    check_rule(plan.rule, som.winner, (plan.alpha.start, plan.alpha.end))
     if plan.deterministic and (isinstance(source, LoaderSource) or som.winner == "soft"):
         raise ValueError("deterministic=True needs an array of codes, and a winner other than 'soft'")
     if plan.search == "low_rank" and (plan.rule != "batch" or som.distance == "cosine"):

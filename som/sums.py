@@ -5,14 +5,14 @@ the denominator H n of every update rule (see som/rules.py).
 """
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from som.neighbourhood import Factors, neighbourhood_weights, smooth
 
 BITS = 40  # of a fixed-point number below the largest code; 2^22 codes of the largest size fit in 63 bits
 
 
-class UnitSums:
+class UnitSums(nn.Module):
     """Running sums of codes by unit, over batches and, when asked, over processes.
 
     Args:
@@ -26,28 +26,42 @@ class UnitSums:
         counts: (K,) int64 numbers of codes.
     """
 
+    total: Tensor
+    counts: Tensor
+
     def __init__(self, prototypes: Tensor, largest: float | None = None) -> None:
+        super().__init__()
         self.scale = None if largest is None else 2.0**BITS / max(largest, torch.finfo(torch.float32).tiny)
         dtype = torch.float32 if self.scale is None else torch.int64
-        self._codes = torch.zeros_like(prototypes, dtype=dtype)
-        self.counts = torch.zeros(len(prototypes), dtype=torch.int64, device=prototypes.device)
+        self.register_buffer("total", torch.zeros_like(prototypes, dtype=dtype, requires_grad=False))
+        self.register_buffer("counts", torch.zeros(len(prototypes), dtype=torch.int64, device=prototypes.device))
 
     @property
     def codes(self) -> Tensor:
         """(K, D) float32 sums."""
-        return self._codes if self.scale is None else (self._codes.double() / self.scale).float()
+        return self.total if self.scale is None else (self.total.double() / self.scale).float()
 
     def add(self, codes: Tensor, bmu: Tensor) -> None:
         """Add codes (B, D) to the units bmu (B,)."""
         if self.scale is not None:
             codes = (codes.double() * self.scale).round_().long()
-        self._codes.index_add_(0, bmu, codes)
+        self.total.index_add_(0, bmu, codes)
         self.counts += torch.bincount(bmu, minlength=len(self.counts))
+
+    def merge(self, other: "UnitSums") -> None:
+        """Add the sums of another, of the same scale."""
+        self.total += other.total
+        self.counts += other.counts
+
+    def clear(self) -> None:
+        """Start anew."""
+        self.total.zero_()
+        self.counts.zero_()
 
     def reduce(self) -> None:
         """Add up the sums of all processes; a collective, to be called on every process."""
         if distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(self._codes)
+            distributed.all_reduce(self.total)
             distributed.all_reduce(self.counts)
 
 

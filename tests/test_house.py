@@ -26,7 +26,7 @@ WRITTEN = [
         path
         for folder in ("configs", "docs", "benchmarks", ".ci")
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.suffix != ".png"
+        if path.is_file() and path.suffix != ".png" and path.parent.name not in ("cache", "__pycache__")
     ),
     *(path for path in ROOT.glob("*") if path.suffix in (".md", ".toml", ".cff") or path.name == "Makefile"),
 ]

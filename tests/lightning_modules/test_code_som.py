@@ -132,7 +132,7 @@ def hooks(model):
 @pytest.mark.parametrize("standardise", [True, False])
 def test_codes_that_are_not_finite_name_the_row(tree, tmp_path, standardise):
     model = make_model(backbone="tests.tiny:NotFinite", standardise=standardise)
-    with pytest.raises(ValueError, match=r"codes must be finite; row 1 of \d+ holds NaN or infinity"):
+    with pytest.raises(ValueError, match=r"codes must be finite; row 1 holds NaN or infinity"):
         make_trainer(tmp_path).fit(model, datamodule=make_data(tree))
     assert hooks(model) == []
 
@@ -145,7 +145,7 @@ def test_codes_that_stop_being_finite_while_training_name_the_row(tree, tmp_path
 
     for standardise in (True, False):
         model = make_model(standardise=standardise)
-        with pytest.raises(ValueError, match=r"codes must be finite; row 2 of 4 holds NaN or infinity \(1 in all\)"):
+        with pytest.raises(ValueError, match=r"codes must be finite; row 2 holds NaN or infinity \(1 of 4 rows do\)"):
             make_trainer(tmp_path, Break()).fit(model, datamodule=make_data(tree))
         assert hooks(model) == []
 
