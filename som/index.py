@@ -60,11 +60,14 @@ class Index:
     def rounding(self, codes: Tensor) -> Tensor:
         """(B, 1) float32 bound of the rounding error of a float32 score of centred codes (B, D).
 
-        The error of a float32 sum of D products grows like the square root of D; 4 is a margin on it.
+        The error of a float32 sum of D products grows like the square root of D; 4 is a margin on it. Products too
+        small for float32 are lost whole.
         """
-        step = 4 * torch.finfo(torch.float32).eps * max(codes.shape[1], 16) ** 0.5
+        limits, dimensions = torch.finfo(torch.float32), codes.shape[1]
+        step = 4 * limits.eps * max(dimensions, 16) ** 0.5
         largest = self.norms.max()
-        return step * largest * (torch.linalg.vector_norm(codes, dim=1, keepdim=True) + largest)
+        lengths = torch.linalg.vector_norm(codes, dim=1, keepdim=True)
+        return step * largest * (lengths + largest) + dimensions * limits.tiny
 
 
 Bounds = Callable[[Tensor, int], tuple[Tensor, Tensor]]  # centred codes, n -> lower bounds (B, K), ceiling (B, 1)
@@ -90,6 +93,8 @@ def find_nearest(codes: Tensor, index: Index, bounds: Bounds, count: int = 1) ->
 
 
 def _search(codes: Tensor, index: Index, bounds: Bounds, count: int) -> Nearest:
+    if len(codes) == 0:
+        return Nearest(torch.zeros(0, count, dtype=torch.int64, device=codes.device), 0)
     centred = codes
     if index.mean is not None:
         centred = torch.sub(codes, index.mean, out=index.scratch("centred", *codes.shape))
@@ -145,7 +150,9 @@ def products(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     start = torch.cat((ends.new_zeros(1), ends))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        pattern = torch.sparse_csr_tensor(start, columns, a.new_zeros(len(columns)), size=(len(a), len(b)))
+        pattern = torch.sparse_csr_tensor(
+            start, columns, a.new_zeros(len(columns)), size=(len(a), len(b)), check_invariants=False
+        )
         return torch.sparse.sampled_addmm(pattern, a, b.T, beta=0.0).values()
 
 
