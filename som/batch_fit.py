@@ -52,7 +52,9 @@ class BatchFit(Fit):
         self._low_rank = None
         if self.centred and self.plan.search in ("auto", "low_rank") and denominator.min() > EVEN * denominator.max():
             modes = spectrum(factors)
-            if self.plan.search == "low_rank" or low_rank_pays(modes.rank, self.prototypes):
+            # Other processes, and another run, have to decide alike: factors round otherwise than means.
+            measured = not self.plan.deterministic and processes()[1] == 1
+            if self.plan.search == "low_rank" or low_rank_pays(modes.rank, self.prototypes, measured=measured):
                 self._low_rank = modes.factorise(sums, denominator)
                 torch.mm(*self._low_rank, out=self.prototypes)
                 return
@@ -63,5 +65,5 @@ class BatchFit(Fit):
 
     def _bounds(self, index: Index) -> Bounds:
         if self._low_rank is not None:
-            return LowRank(index, *self._low_rank)
+            return LowRank(index, *self._low_rank, shift=float(torch.linalg.vector_norm(self.origin)))
         return self.bounds(index, self.source.samples or len(self.prototypes))

@@ -42,10 +42,13 @@ class LowRank:
         index: the prototypes.
         left: (K, q).
         right: (q, D).
+        shift: length of the vector that was added to the product and taken off again to give the prototypes, which
+            has rounded them.
     """
 
-    def __init__(self, index: Index, left: Tensor, right: Tensor) -> None:
+    def __init__(self, index: Index, left: Tensor, right: Tensor, shift: float = 0.0) -> None:
         self.index, self.left, self.right = index, left, right
+        self.rounded = torch.finfo(torch.float32).eps * shift  # how far a prototype lies from its product, at most
         # Rounding errors grow with the terms of a score, which may cancel.
         terms = (left.abs() @ torch.linalg.vector_norm(right, dim=1)).max()
         self.cancelling = (terms / index.norms.max().clamp(min=torch.finfo(torch.float32).tiny)).clamp(min=1.0)
@@ -54,7 +57,10 @@ class LowRank:
         """Lower bounds (B, K) and the ceiling (B, 1) of centred codes (B, D)."""
         scores = self.index.scratch("lower", len(codes), len(self.index.prototypes))
         torch.addmm(self.index.half_norms, codes @ self.right.T, self.left.T, alpha=-1, out=scores)
-        return scores, _smallest(scores, count) + 2 * self.cancelling * self.index.rounding(codes)
+        error = self.cancelling * self.index.rounding(codes)
+        if self.rounded:
+            error += self.rounded * torch.linalg.vector_norm(codes, dim=1, keepdim=True)
+        return scores, _smallest(scores, count) + 2 * error
 
 
 class HalfPrecision:
@@ -94,10 +100,16 @@ def fast_bounds(index: Index, codes: int) -> Dense | HalfPrecision:
     return HalfPrecision(index) if pays else Dense(index)
 
 
-def low_rank_pays(rank: int, prototypes: Tensor) -> bool:
-    """Whether factors of this rank make a search of prototypes (K, D) faster than the other bounds do."""
+def low_rank_pays(rank: int, prototypes: Tensor, *, measured: bool = True) -> bool:
+    """Whether factors of this rank make a search of prototypes (K, D) faster than the other bounds do.
+
+    Args:
+        rank: q.
+        prototypes: (K, D).
+        measured: whether the speed of this machine counts; where not, the answer is the same every time.
+    """
     units, dimensions = prototypes.shape
-    share = 0.1 if half_precision_pays(prototypes.device) else 0.45  # of the product with all prototypes
+    share = 0.1 if not measured or half_precision_pays(prototypes.device) else 0.45  # of the dense product
     return rank * (dimensions + units) < share * units * dimensions
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from som.checkpoint import Checkpoint
-from som.fitting import Plan, Progress, SearchMethod
+from som.fitting import Plan, Progress, SearchMethod, agree
 from som.initial import InitialMethod
 from som.lattice import Topology
 from som.map import Distance, SelfOrganizingMap
@@ -161,6 +161,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         else:
             source.check()
             self._fit.source = source
+            self._fit.measure()
         self._fit.run_epoch()
         del self._fit.source
         return self
@@ -257,7 +258,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.shuffle,
             self.search,
             self.deterministic,
-            seed=check_random_state(self.random_state).randint(2**31),
+            seed=int(agree(torch.tensor(check_random_state(self.random_state).randint(2**31), device=self.device))),
         )
         self._make(source.dimensions)
         init: Any = self.init if isinstance(self.init, str) else torch.as_tensor(self.init)

@@ -50,20 +50,18 @@ class MinibatchFit(Fit):
     def _step(self, codes: Tensor, size: int, progress: float) -> tuple[float, int]:
         """Learn from this process's share of a batch of ``size`` codes."""
         factors, alpha = self.som.factors(self.plan.sigma(progress)), self.plan.alpha(progress)
-        if self.som.winner == "soft":
-            self._soft_step(codes, size, factors, alpha)
-            return 0.0, 0
         index = self.index()
         found = find_nearest(codes, index, self.bounds(index, len(codes)))
         bmu = found.units[:, 0]
         distances = torch.linalg.vector_norm(codes - self.prototypes[bmu], dtype=torch.float64)
         if self.som.winner == "heskes":
             bmu = heskes_bmus(codes, self.prototypes, factors)
-        numerator, denominator = self._sums(codes, bmu, factors)
-        if self.average is None:
-            gradient_step(self.prototypes, numerator, denominator, size, alpha)
+        if self.som.winner == "soft":
+            self._soft_step(codes, size, factors, alpha)
+        elif self.average is None:
+            gradient_step(self.prototypes, *self._sums(codes, bmu, factors), size, alpha)
         else:
-            self.average.step(self.prototypes, numerator, denominator, size, alpha)
+            self.average.step(self.prototypes, *self._sums(codes, bmu, factors), size, alpha)
         self.som.constrain()
         return float(distances) ** 2, found.rescored
 

@@ -146,6 +146,7 @@ def _memory_map(codes: Tensor | np.ndarray) -> mmap.mmap | None:
     while isinstance(codes, np.ndarray):
         found = getattr(codes, "_mmap", None)
         if found is not None:
-            return found
+            # What was written to a copy-on-write map is in memory alone, and would be lost with its pages.
+            return None if getattr(codes, "mode", None) == "c" else found
         codes = codes.base  # type: ignore[assignment]
     return None

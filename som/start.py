@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from som.batch_fit import BatchFit
-from som.fitting import Fit, Plan, seeded
+from som.fitting import Fit, Plan, agree, seeded
 from som.initial import InitialMethod
 from som.map import SelfOrganizingMap
 from som.minibatch_fit import MinibatchFit
@@ -33,14 +33,14 @@ def start_fit(som: SelfOrganizingMap, source: Source, plan: Plan, init: InitialM
     source.check()
     if som.standardiser is not None:
         for batch in source.batches():
-            som.standardiser.update(batch)
+            som.standardiser.update(batch, shared=source.samples is not None)
     pool = source.pool(max(POOL, som.lattice.units), seeded(plan.seed, 0))
     som.initialise(pool, init, seeded(plan.seed, 1))
-    origin = som.encode(pool).mean(0)
-    largest = None
-    if plan.deterministic:
-        largest = max(float((som.encode(batch) - origin).abs().max()) for batch in source.batches())
-    return (BatchFit if plan.rule == "batch" else MinibatchFit)(som, source, plan, origin, largest)
+    agree(som.prototypes.detach())  # each process has its own share of a DataLoader's codes
+    origin = agree(som.encode(pool).mean(0))
+    fit = (BatchFit if plan.rule == "batch" else MinibatchFit)(som, source, plan, origin)
+    fit.measure()
+    return fit
 
 
 def _check(som: SelfOrganizingMap, source: Source, plan: Plan) -> None:

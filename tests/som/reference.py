@@ -110,7 +110,7 @@ def fit(codes, prototypes, rows, cols, *, rule, sigmas, alphas, batches, topolog
     """Prototypes after the batches (lists of row numbers), batch i under sigmas[i] and alphas[i]."""
     moved, numerator, denominator = prototypes.double(), 0.0, 0.0
     for batch, sigma, alpha in zip(batches, sigmas, alphas, strict=True):
-        part = codes[batch].double()
+        part = codes[torch.tensor(batch)].double()
         h = weights(winners(part, moved)[0], rows, cols, topology, sigma, kind)
         if rule == "gradient":
             moved = gradient_step(moved, part, h, alpha)
