@@ -163,6 +163,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self._fit.source = source
             self._fit.measure()
         self._fit.run_epoch()
+        vars(self).pop("labels_", None)  # of the fit before
         del self._fit.source
         return self
 
@@ -194,7 +195,8 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             codes = self.map_.encode(batch).double()
             squared = torch.cdist(codes - mean, prototypes - mean).square()
             parts.append(squared / 2 if self.distance == "cosine" else squared.sqrt())
-        double = getattr(X, "dtype", None) in (torch.float64, np.dtype("float64"))
+        # By name: numpy takes None, the type of a DataLoader, for its float64.
+        double = str(getattr(X, "dtype", "")) in ("float64", "torch.float64")
         return self._like(X, torch.cat(parts).to(torch.float64 if double else torch.float32))
 
     def score(self, X: Codes, y: object = None) -> float:
@@ -260,6 +262,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.deterministic,
             seed=int(agree(torch.tensor(check_random_state(self.random_state).randint(2**31), device=self.device))),
         )
+        vars(self).pop("labels_", None)
         self._make(source.dimensions)
         init: Any = self.init if isinstance(self.init, str) else torch.as_tensor(self.init)
         self._fit = start_fit(self.map_, source, plan, init)

@@ -1,4 +1,4 @@
-"""The settings under which this map takes the steps of other packages, step by step, from equal prototypes and order."""
+"""The settings under which this map takes the steps of other packages, from equal prototypes and order."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ def quicksom(
 ) -> SOM:
     """The map of quicksom 1.0 with ``periodic=True``: W += alpha f mean_b h (x_b - w_k), f falling from 1 to 0.
 
-    quicksom divides by 2 sigma^2 + 1e-5, which this map has no need of, since its own Gaussian is 1 at the BMU for any
-    sigma above 0; the two differ by less than 1e-5 while sigma f is above 1. Not copied: its table of distances is wrong
-    where rows and cols differ, and its second fit has a negative rate.
+    quicksom divides by 2 sigma^2 + 1e-5, of which this map has no need, since its own Gaussian is 1 at the BMU for any
+    sigma above 0; the two differ by less than 1e-5 while sigma f is above 1. Not copied: its table of distances is
+    wrong where rows and cols differ, and its second fit has a negative rate.
 
     Args:
         rows: rows of the lattice.

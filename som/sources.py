@@ -57,7 +57,11 @@ class ArraySource:
 
     def pool(self, size: int, generator: Generator) -> Tensor:
         """Codes of ``size`` rows drawn without replacement, or of all rows if they are fewer."""
-        return self.take(torch.randperm(len(self.codes), generator=generator)[:size])
+        order = torch.randperm(len(self.codes), generator=generator)[:size]
+        codes = torch.empty(len(order), self.dimensions, device=self.device)
+        for rows, part in zip(codes.split(CHUNK), order.split(CHUNK), strict=True):
+            rows.copy_(self.take(part))
+        return codes
 
     def _forget(self, bytes_read: int) -> None:
         """Give back the pages of a memory map now and then: they would count as ours until memory runs out."""

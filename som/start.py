@@ -10,7 +10,7 @@ from som.map import SelfOrganizingMap
 from som.minibatch_fit import MinibatchFit
 from som.sources import LoaderSource, Source
 
-POOL = 2048  # codes that a map starts from, or one a unit where that is more
+POOL = 2048  # codes that a map starts from; samples are one a unit where that is more
 
 
 @torch.no_grad()
@@ -34,7 +34,9 @@ def start_fit(som: SelfOrganizingMap, source: Source, plan: Plan, init: InitialM
     if som.standardiser is not None:
         for batch in source.batches():
             som.standardiser.update(batch, shared=source.samples is not None)
-    pool = source.pool(max(POOL, som.lattice.units), seeded(plan.seed, 0))
+    # Only a map of samples needs a code a unit: they are as large as the prototypes.
+    size = max(POOL, som.lattice.units) if isinstance(init, str) and init == "sample" else POOL
+    pool = source.pool(size, seeded(plan.seed, 0))
     som.initialise(pool, init, seeded(plan.seed, 1))
     agree(som.prototypes.detach())  # each process has its own share of a DataLoader's codes
     origin = agree(som.encode(pool).mean(0))

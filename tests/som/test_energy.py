@@ -95,7 +95,7 @@ def test_float32_whatever_autocast_says():
 
 
 def test_0_where_every_code_is_its_prototype_and_nobody_else_is_pulled():
-    codes, prototypes, *_ = case()
+    _, prototypes, *_ = case()
     factors = neighbourhood_factors("gaussian", Lattice(3, 5), 1e-3)
     assert energy(prototypes[:7], prototypes, torch.arange(7), factors).item() == pytest.approx(0, abs=1e-6)
 

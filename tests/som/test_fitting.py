@@ -84,7 +84,8 @@ def test_refusals(options, message):
 
 
 def test_seeds_depend_on_every_number():
-    draws = [torch.rand(1, generator=seeded(*numbers)).item() for numbers in [(0,), (0, 0), (0, 1), (1, 0), (1,), (0, 0)]]
+    seeds = [(0,), (0, 0), (0, 1), (1, 0), (1,), (0, 0)]
+    draws = [torch.rand(1, generator=seeded(*numbers)).item() for numbers in seeds]
     assert len(set(draws)) == 5
     assert draws[1] == draws[5]
 

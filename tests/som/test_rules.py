@@ -63,7 +63,7 @@ def test_a_moving_average_that_forgets_everything_is_the_batch_rule():
 
 @pytest.mark.parametrize("shift", [0.0, 1.5])
 def test_rules_commute_with_a_shift(shift):
-    codes, prototypes, (numerator, denominator), _ = case()
+    _, prototypes, (numerator, denominator), _ = case()
     shifted = numerator - shift * denominator[:, None], denominator
     for step in (lambda w, n, d: gradient_step(w, n, d, 23, 0.4), batch_step):
         here, there = prototypes.clone(), prototypes - shift

@@ -41,7 +41,7 @@ def test_falls_all_the_way(kind, one, other):
         ((0.0, 1.0), "needs values above 0; got start=0.0, end=1.0"),
         ((1.0, -1.0), "needs values above 0; got start=1.0, end=-1.0"),
         ((1.0, math.inf, "linear"), "finite values; got start=1.0, end=inf"),
-        ((1.0, 2.0, "step"), "schedule kind 'step' is unknown; choose one of 'linear', 'exponential', 'cosine', 'inverse'"),
+        ((1.0, 2.0, "step"), "kind 'step' is unknown; choose one of 'linear', 'exponential', 'cosine', 'inverse'"),
         ((1.0, 0.0, "inverse"), "an inverse schedule needs values above 0"),
     ],
 )

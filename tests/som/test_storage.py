@@ -48,7 +48,7 @@ def test_refusals(tmp_path):
     with pytest.raises(ValueError, match="there is no file"):
         read_tensors(tmp_path / "missing")
     (tmp_path / "text").write_text("no map")
-    with pytest.raises(ValueError, match="is no map: .*; give a file that SOM.save or a checkpoint wrote"):
+    with pytest.raises(ValueError, match=r"is no map: .*; give a file that SOM.save or a checkpoint wrote"):
         read_tensors(tmp_path / "text")
     write_tensors(tmp_path / "half", TENSORS, SETTINGS)
     (tmp_path / "half").write_bytes((tmp_path / "half").read_bytes()[:-8])
