@@ -54,7 +54,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         search: "auto", or one method for all: "dense", "half" or "low_rank"; all find the same units.
         standardise: whether each dimension is brought to mean 0 and deviation 1 first.
         deterministic: whether sums are kept in fixed point, so that a map is the same, bit for bit, from run to run and
-            on any number of processes; arrays only.
+            on any number of processes; arrays only, and winner "kohonen".
         checkpoint: a file to which every epoch is written; if it exists, the fit goes on from it.
         random_state: seed of everything random: an integer, or what scikit-learn takes.
         device: a torch device; None for the CPU.

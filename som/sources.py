@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from som.checks import check_finite
 
 CHUNK = 4096  # rows read at a time where the caller does not care
-KEEP = 2**28  # bytes of a memory map that may stay in memory
+KEEP = 2**26  # bytes of a memory map that may stay in memory
 
 
 class ArraySource:

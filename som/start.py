@@ -48,7 +48,8 @@ def start_fit(som: SelfOrganizingMap, source: Source, plan: Plan, init: InitialM
 def _check(som: SelfOrganizingMap, source: Source, plan: Plan) -> None:
     if som.winner != "kohonen" and plan.rule != "gradient":
         raise ValueError(f"winner {som.winner!r} needs rule 'gradient'; got rule {plan.rule!r}")
-    if plan.deterministic and (isinstance(source, LoaderSource) or som.winner == "soft"):
-        raise ValueError("deterministic=True needs an array of codes, and a winner other than 'soft'")
+    # The other winners' energies round differently in batches of another size, and decide between near ties.
+    if plan.deterministic and (isinstance(source, LoaderSource) or som.winner != "kohonen"):
+        raise ValueError("deterministic=True needs an array of codes, and winner 'kohonen'")
     if plan.search == "low_rank" and (plan.rule != "batch" or som.distance == "cosine"):
         raise ValueError("search 'low_rank' needs rule 'batch' and distance 'euclidean': use search='auto'")

@@ -42,6 +42,11 @@ def test_the_pool_is_limited():
     assert len(ArraySource(codes, CPU).pool(POOL, seeded(0)).unique(dim=0)) == POOL
 
 
+def test_samples_are_one_a_unit_however_small_the_pool(monkeypatch):
+    monkeypatch.setattr("som.start.POOL", 3)
+    assert len(start(reference.draw(40, 4)).prototypes.unique(dim=0)) == 15
+
+
 def test_given_prototypes_and_rules():
     given = reference.draw(15, 4)
     for rule, kind in (("batch", BatchFit), ("gradient", MinibatchFit), ("ema", MinibatchFit)):
@@ -73,6 +78,7 @@ def test_the_largest_code_is_known_where_sums_are_deterministic(distance):
         ({"winner": "heskes"}, "winner 'heskes' needs rule 'gradient'; got rule 'batch'"),
         ({"winner": "soft", "rule": "ema"}, "winner 'soft' needs rule 'gradient'; got rule 'ema'"),
         ({"winner": "soft", "rule": "gradient", "deterministic": True}, "deterministic=True needs an array"),
+        ({"winner": "heskes", "rule": "gradient", "deterministic": True}, "and winner 'kohonen'"),
         ({"search": "low_rank", "rule": "ema"}, "'low_rank' needs rule 'batch' and distance 'euclidean'"),
         ({"search": "low_rank", "distance": "cosine"}, "'low_rank' needs rule 'batch' and distance 'euclidean'"),
     ],
