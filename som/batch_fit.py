@@ -23,7 +23,7 @@ class BatchFit(Fit):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._low_rank = plane_factors(self.prototypes - self.origin) if self._may_factorise else None
+        self._low_rank = plane_factors(self.prototypes, self.origin) if self._may_factorise else None
 
     @override
     def epoch(self) -> tuple[float, int, int]:
@@ -56,7 +56,9 @@ class BatchFit(Fit):
         self._low_rank = None
         if self._may_factorise and denominator.min() > EVEN * denominator.max():
             modes = spectrum(factors)
-            if self.plan.search == "low_rank" or low_rank_pays(modes.rank, self.prototypes):
+            # Other processes, and another run, have to decide alike: factors round otherwise than means.
+            measured = not self.plan.deterministic and processes()[1] == 1
+            if self.plan.search == "low_rank" or low_rank_pays(modes.rank, self.prototypes, measured=measured):
                 self._low_rank = modes.factorise(sums, denominator)
                 torch.mm(*self._low_rank, out=self.prototypes)
                 return

@@ -94,10 +94,16 @@ def fast_bounds(index: Index, codes: int) -> Dense | HalfPrecision:
     return HalfPrecision(index) if pays else Dense(index)
 
 
-def low_rank_pays(rank: int, prototypes: Tensor) -> bool:
-    """Whether factors of this rank make a search of prototypes (K, D) faster than the other bounds do."""
+def low_rank_pays(rank: int, prototypes: Tensor, *, measured: bool = True) -> bool:
+    """Whether factors of this rank make a search of prototypes (K, D) faster than the other bounds do.
+
+    Args:
+        rank: q.
+        prototypes: (K, D).
+        measured: whether the speed of this machine counts; where not, the answer is the same every time.
+    """
     units, dimensions = prototypes.shape
-    share = 0.2 if half_precision_pays(prototypes.device) else 0.45  # of the product with all prototypes
+    share = 0.2 if not measured or half_precision_pays(prototypes.device) else 0.45  # of the dense product
     return rank * (dimensions + units) < share * units * dimensions
 
 

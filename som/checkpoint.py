@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from som.fitting import Fit, Progress, processes
-from som.storage import read_tensors, write_tensors
+from som.storage import read_tensors, to_json, write_tensors
 
 
 class Checkpoint:
@@ -41,7 +41,7 @@ class Checkpoint:
         if not self.path.exists():
             return fit.progress
         tensors, metadata = read_tensors(self.path)
-        mine, its = json.loads(json.dumps(self._of(fit))), metadata.get("settings", {})
+        mine, its = json.loads(to_json(self._of(fit))), metadata.get("settings", {})
         for name in mine:
             if its.get(name) != mine[name]:
                 raise ValueError(

@@ -1,7 +1,6 @@
 """The map for people who have arrays: an estimator in scikit-learn's conventions, around the map of som/map.py."""
 
 import os
-from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -14,20 +13,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from som.bounds import fast_bounds
 from som.checkpoint import Checkpoint
-from som.fitting import Plan, Progress, SearchMethod
-from som.index import Index, find_nearest
+from som.fitting import Plan, Progress, SearchMethod, agree
 from som.initial import InitialMethod
 from som.lattice import Topology
 from som.map import Distance, SelfOrganizingMap
 from som.neighbourhood import Neighbourhood
 from som.rules import Rule
 from som.schedules import Schedule, ScheduleKind
-from som.search import Winners
-from som.sources import CHUNK, ArraySource, Source, is_source, open_source
+from som.sources import ArraySource, Source, is_source, open_source
 from som.start import start_fit
 from som.storage import read_tensors, write_tensors
+from som.streaming import stream_bmus, stream_distances, stream_mean
 from som.winners import Winner
 
 Codes = ArrayLike | Tensor | DataLoader[Any]
@@ -56,7 +53,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         search: "auto", or one method for all: "dense", "half" or "low_rank"; all find the same units.
         standardise: whether each dimension is brought to mean 0 and deviation 1 first.
         deterministic: whether sums are kept in fixed point, so that a map is the same, bit for bit, from run to run and
-            on any number of processes; arrays only.
+            on any number of processes; arrays only, and winner "kohonen".
         checkpoint: a file to which every epoch is written; if it exists, the fit goes on from it.
         random_state: seed of everything random: an integer, or what scikit-learn takes.
         device: a torch device; None for the CPU.
@@ -150,7 +147,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 bar.set_postfix_str(f"mean squared distance {self.progress_.mean_squared_distance[-1]:.4g}")
                 bar.update()
         if isinstance(source, ArraySource):
-            self.labels_ = self._bmus(source).cpu().numpy()
+            self.labels_ = stream_bmus(self.map_, source).cpu().numpy()
         del self._fit.source  # a map is not to keep, or pickle, the codes
         return self
 
@@ -163,7 +160,9 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         else:
             source.check()
             self._fit.source = source
+            self._fit.measure()
         self._fit.run_epoch()
+        self.__dict__.pop("labels_", None)  # of the fit before
         del self._fit.source
         return self
 
@@ -176,7 +175,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Returns:
             (N,) unit numbers, row * cols + col: a tensor for a tensor, otherwise an array.
         """
-        return self._like(X, self._bmus(self._fitted_source(X)))
+        return self._like(X, stream_bmus(*self._fitted(X)))
 
     def transform(self, X: Codes) -> NDArray[Any] | Tensor:
         """Measure the distance to every unit.
@@ -187,16 +186,10 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Returns:
             (N, K) distances, float64 for float64 codes and float32 for all others.
         """
-        source = self._fitted_source(X)
-        prototypes = self.map_.prototypes.detach().double()
-        mean = prototypes.mean(0)
-        parts = []
-        for batch in source.batches():
-            codes = self.map_.encode(batch).double()
-            squared = torch.cdist(codes - mean, prototypes - mean).square()
-            parts.append(squared / 2 if self.distance == "cosine" else squared.sqrt())
-        double = getattr(X, "dtype", None) in (torch.float64, np.dtype("float64"))
-        return self._like(X, torch.cat(parts).to(torch.float64 if double else torch.float32))
+        distances = stream_distances(*self._fitted(X))
+        # By name: numpy takes None, the type of a DataLoader, for its float64.
+        double = str(getattr(X, "dtype", "")) in ("float64", "torch.float64")
+        return self._like(X, distances if double else distances.float())
 
     def score(self, X: Codes, y: object = None) -> float:
         """The quantisation error with its sign turned: minus the mean distance to the BMU, higher is better."""
@@ -204,11 +197,15 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def quantisation_error(self, X: Codes) -> float:
         """Mean distance of codes (N, D) to their BMU; lower is better, 0 = every code is a prototype."""
-        return self._mean(X, lambda winners: winners.distance)
+        return stream_mean(*self._fitted(X), lambda winners: winners.distance)
 
     def topographic_error(self, X: Codes) -> float:
         """Share of codes (N, D) whose two nearest units are not neighbours (Kiviluoto 1996); lower is better."""
-        return self._mean(X, lambda winners: ~self.map_.lattice.are_neighbours(winners.bmu, winners.second))
+        return stream_mean(
+            self.map_,
+            self._fitted_source(X),
+            lambda winners: ~self.map_.lattice.are_neighbours(winners.bmu, winners.second),
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the map to a safetensors file, its settings as metadata."""
@@ -259,8 +256,9 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             self.shuffle,
             self.search,
             self.deterministic,
-            seed=check_random_state(self.random_state).randint(2**31),
+            seed=int(agree(torch.tensor(check_random_state(self.random_state).randint(2**31), device=self.device))),
         )
+        self.__dict__.pop("labels_", None)
         self._make(source.dimensions)
         init: Any = self.init if isinstance(self.init, str) else torch.as_tensor(self.init)
         self._fit = start_fit(self.map_, source, plan, init)
@@ -288,24 +286,11 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"X has {source.dimensions} features, but SOM is expecting {expected} features as input")
         return source
 
-    def _fitted_source(self, X: Codes) -> Source:
+    def _fitted(self, X: Codes) -> tuple[SelfOrganizingMap, Source]:
         check_is_fitted(self, "map_")
         source = self._source(X, reset=False)
         source.check()
-        return source
-
-    def _bmus(self, source: Source) -> Tensor:
-        index = Index(self.map_.prototypes)
-        bounds = fast_bounds(index, source.samples or CHUNK)
-        codes = (self.map_.encode(batch) for batch in source.batches())
-        return torch.cat([find_nearest(part, index, bounds).units[:, 0] for part in codes])
-
-    def _mean(self, X: Codes, value: Callable[[Winners], Tensor]) -> float:
-        total = count = 0.0
-        for batch in self._fitted_source(X).batches():
-            total += float(value(self.map_(batch)).double().sum())
-            count += len(batch)
-        return total / count
+        return self.map_, source
 
     @staticmethod
     def _like(X: Codes, result: Tensor) -> Any:

@@ -75,28 +75,41 @@ class Fit(ABC):
         source: where codes come from.
         plan: how to fit.
         origin: (D,) a vector near the codes' mean, in the space of the prototypes; the same on every process.
-        largest: bound of any encoded code less the origin; for deterministic sums.
     """
 
-    def __init__(
-        self, som: SelfOrganizingMap, source: Source, plan: Plan, origin: Tensor, largest: float | None = None
-    ) -> None:
+    largest: float | None = None  # absolute value in any encoded code, where sums are deterministic
+
+    def __init__(self, som: SelfOrganizingMap, source: Source, plan: Plan, origin: Tensor) -> None:
         self.som, self.source, self.plan = som, source, plan
         self.centred = som.distance != "cosine"
         self.origin = origin if self.centred else torch.zeros_like(origin)
         self.progress = Progress()
-        self.prototypes = som.prototypes.detach()
-        self.largest = largest
         self._tile: Tensor | None = None
+
+    @property
+    def prototypes(self) -> Tensor:
+        """(K, D) prototypes of the map, to be moved in place; less the origin while an epoch runs."""
+        return self.som.prototypes.detach()
+
+    @torch.no_grad()
+    def measure(self) -> None:
+        """Look through the codes once, if deterministic sums are to be scaled to them."""
+        if self.plan.deterministic:
+            self.largest = max(float(self.encode(batch).abs().max()) for batch in self.source.batches())
 
     @torch.no_grad()
     def run_epoch(self) -> None:
         """Run the next epoch."""
         self.progress.sigma.append(self.plan.sigma(self.progress.epoch / self.plan.epochs))
         self.prototypes.sub_(self.origin)
-        squared, rescored, samples = self.epoch()
-        self.prototypes.add_(self.origin)
-        self.som.constrain()
+        try:
+            squared, rescored, samples = self.epoch()
+        except BaseException:
+            self.progress.sigma.pop()
+            raise
+        finally:  # whatever happened, the map is to be in its own space again
+            self.prototypes.add_(self.origin)
+            self.som.constrain()
         self.progress.mean_squared_distance.append(max(squared, 0.0) / max(samples, 1))
         self.progress.rescored.append(rescored)
         self.progress.epoch += 1
@@ -146,6 +159,13 @@ def over_processes(*numbers: float, device: torch.device) -> list[float]:
     sums = torch.tensor(numbers, dtype=torch.float64, device=device)
     distributed.all_reduce(sums)
     return sums.tolist()
+
+
+def agree(tensor: Tensor) -> Tensor:
+    """Overwrite a tensor by the first process's; a collective."""
+    if processes()[1] > 1:
+        distributed.broadcast(tensor, 0)
+    return tensor
 
 
 def seeded(seed: int, *more: int) -> Generator:

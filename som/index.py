@@ -61,10 +61,12 @@ class Index:
     def rounding(self, norms: Tensor) -> Tensor:
         """Bound of the rounding error of the float32 scores of centred codes, from their norms (any shape).
 
-        The error of a float32 sum of D products grows like the square root of D; 4 is a margin on it.
+        The error of a float32 sum of D products grows like the square root of D; 4 is a margin on it. Products too
+        small for float32 are lost whole.
         """
-        step = 4 * torch.finfo(torch.float32).eps * max(self.centred.shape[1], 16) ** 0.5
-        return step * self.largest * (norms + self.largest)
+        limits, dimensions = torch.finfo(torch.float32), self.centred.shape[1]
+        step = 4 * limits.eps * max(dimensions, 16) ** 0.5
+        return step * self.largest * (norms + self.largest) + dimensions * limits.tiny
 
 
 # Centred codes (B, D), their norms (B, 1) and n -> scores (B, K) and ceiling (B, 1).
@@ -90,6 +92,8 @@ def find_nearest(codes: Tensor, index: Index, bounds: Bounds, count: int = 1) ->
 
 
 def _search(codes: Tensor, index: Index, bounds: Bounds, count: int) -> Nearest:
+    if len(codes) == 0:
+        return Nearest(torch.zeros(0, count, dtype=torch.int64, device=codes.device), 0)
     centred = codes
     if index.mean is not None:
         centred = torch.sub(codes, index.mean, out=index.scratch("centred", *codes.shape))
@@ -173,8 +177,10 @@ def products(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     ends = torch.bincount(rows, minlength=len(a)).cumsum(0)
     start = torch.cat((ends.new_zeros(1), ends))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse (CSR tensor support is in beta|invariant checks)", UserWarning)
-        pattern = torch.sparse_csr_tensor(start, columns, a.new_zeros(len(columns)), size=(len(a), len(b)))
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        pattern = torch.sparse_csr_tensor(
+            start, columns, a.new_zeros(len(columns)), size=(len(a), len(b)), check_invariants=False
+        )
         return torch.sparse.sampled_addmm(pattern, a, b.T, beta=0.0).values()
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from som.neighbourhood import Factors
 
+FEW = 64  # prototypes that tell in how many dimensions all may lie
 LEAST = 1e-7  # eigenvalues below this share of the largest are rounding errors of float32 sums
 
 
@@ -55,22 +56,26 @@ class Spectrum:
         return left / denominator[:, None], right
 
 
-def plane_factors(prototypes: Tensor) -> tuple[Tensor, Tensor] | None:
+def plane_factors(prototypes: Tensor, origin: Tensor) -> tuple[Tensor, Tensor] | None:
     """Factors F (K, q) and P (q, D) of prototypes that lie in a few dimensions, as a start on principal axes does.
 
     Args:
         prototypes: (K, D).
+        origin: (D,), to be taken off each.
 
     Returns:
         The factors, or None if the prototypes do not lie in the span of a few of them.
     """
-    few = prototypes[:: -(-len(prototypes) // 64)]
+    few = prototypes[:: -(-len(prototypes) // FEW)] - origin
     _, values, vectors = torch.linalg.svd(few, full_matrices=False)
     right = vectors[values > 1e-5 * values[0]]
-    left = prototypes @ right.T
-    error = torch.linalg.matrix_norm(torch.addmm(prototypes, left, right, alpha=-1))
-    if not 0 < len(right) <= len(few) // 4 or error > 1e-5 * torch.linalg.matrix_norm(prototypes):
+    if not 0 < len(right) <= FEW // 4:
         return None
+    left = prototypes @ right.T - origin @ right.T
+    for part, factor in zip(prototypes.split(FEW), left.split(FEW), strict=True):
+        part = part - origin
+        if torch.linalg.matrix_norm(part - factor @ right) > 1e-5 * torch.linalg.matrix_norm(part):
+            return None
     return left, right
 
 

@@ -8,8 +8,8 @@ from typing_extensions import override
 
 from som.fitting import Fit, over_processes, processes, seeded
 from som.index import find_nearest
-from som.neighbourhood import Factors, smooth
-from som.rules import MovingAverage, gradient_step
+from som.neighbourhood import Factors, neighbourhood_weights, smooth
+from som.rules import MovingAverage, dense_gradient_step, gradient_step
 from som.sums import UnitSums, smoothed_sums
 from som.winners import heskes_bmus, soft_energy
 
@@ -50,22 +50,28 @@ class MinibatchFit(Fit):
     def _step(self, codes: Tensor, size: int, progress: float) -> tuple[float, int]:
         """Learn from this process's share of a batch of ``size`` codes."""
         factors, alpha = self.som.factors(self.plan.sigma(progress)), self.plan.alpha(progress)
-        if self.som.winner == "soft":
-            self._soft_step(codes, size, factors, alpha)
-            return 0.0, 0
         index = self.index()
         found = find_nearest(codes, index, self.bounds(index, len(codes)))
         bmu = found.units[:, 0]
-        distances = torch.linalg.vector_norm(codes - self.prototypes[bmu], dtype=torch.float64)
+        squared = torch.linalg.vector_norm(codes - self.prototypes[bmu], dim=1).double().square().sum()
         if self.som.winner == "heskes":
             bmu = heskes_bmus(codes, self.prototypes, factors)
-        numerator, denominator = self._sums(codes, bmu, factors)
-        if self.average is None:
-            gradient_step(self.prototypes, numerator, denominator, size, alpha)
+        if self.som.winner == "soft":
+            self._soft_step(codes, size, factors, alpha)
+        elif self.average is None and self._is_dense(codes):
+            dense_gradient_step(self.prototypes, codes, neighbourhood_weights(factors, bmu), alpha)
+        elif self.average is None:
+            gradient_step(self.prototypes, *self._sums(codes, bmu, factors), size, alpha)
         else:
-            self.average.step(self.prototypes, numerator, denominator, size, alpha)
+            self.average.step(self.prototypes, *self._sums(codes, bmu, factors), size, alpha)
         self.som.constrain()
-        return float(distances) ** 2, found.rescored
+        return float(squared), found.rescored
+
+    def _is_dense(self, codes: Tensor) -> bool:
+        """Whether one product with (B, K) weights is the fastest update: smoothing makes copies of all prototypes."""
+        lattice = self.som.lattice
+        alone = processes()[1] == 1 and not self.plan.deterministic
+        return alone and len(codes) < 4 * (lattice.rows + lattice.cols)
 
     def _sums(self, codes: Tensor, bmu: Tensor, factors: Factors) -> tuple[Tensor, Tensor]:
         if self.plan.deterministic:

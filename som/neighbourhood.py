@@ -114,9 +114,11 @@ def _gaussian(distances: Tensor, sigma: float | Tensor) -> Tensor:
 
 
 def _wrapped(distances: Tensor, sigma: float | Tensor, length: int) -> Tensor:
-    # Images beyond 6 sigma weigh less than float32 resolves; where the axis is shorter than sigma all weights are
-    # nearly equal, and 8 turns tell them apart well enough.
-    turns = 8 if isinstance(sigma, Tensor) else min(8, math.ceil(6 * sigma / length) + 1)
+    # From sigma = 1.2 lengths on, all weights are 1 to 1e-12; below, images beyond 6 sigma weigh less than float32
+    # resolves, and 8 turns hold them all.
+    limit = 1.2 * length
+    sigma = sigma.clamp(max=limit) if isinstance(sigma, Tensor) else min(sigma, limit)
+    turns = 8 if isinstance(sigma, Tensor) else math.ceil(6 * sigma / length) + 1
     images = torch.arange(-turns, turns + 1, device=distances.device) * length
     sums = _gaussian(distances[..., None] + images, sigma).sum(-1)
     return sums / sums[:1, :1]

@@ -45,6 +45,13 @@ def gradient_step(prototypes: Tensor, numerator: Tensor, denominator: Tensor, sa
         prototypes.mul_(1 - alpha / samples * denominator[:, None]).add_(numerator, alpha=alpha / samples)
 
 
+def dense_gradient_step(prototypes: Tensor, codes: Tensor, weights: Tensor, alpha: float) -> None:
+    """The same step for a batch (B, D) of weights h (B, K), without a copy as large as the prototypes."""
+    if len(codes):
+        prototypes.mul_(1 - alpha / len(codes) * weights.sum(0)[:, None])
+        prototypes.addmm_(weights.T, codes, alpha=alpha / len(codes))
+
+
 def batch_step(prototypes: Tensor, numerator: Tensor, denominator: Tensor) -> None:
     """Set prototypes (K, D) in place to the neighbourhood-weighted means of the codes."""
     reached = denominator > LEAST

@@ -62,6 +62,7 @@ class Schedule:
                 share = (1 + math.cos(math.pi * p)) / 2
                 return self.start * share + self.end * (1 - share)
             case "inverse":
-                return self.start * self.end / (self.end * (1 - p) + self.start * p)
+                share = self.end * (1 - p) / (self.end * (1 - p) + self.start * p)
+                return self.start * share + self.end * (1 - share)
             case _:
                 assert_never(self.kind)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from som.checks import check_finite
 
 CHUNK = 1024  # rows read at a time
-KEEP = 2**28  # bytes of a memory map that may stay in memory
+KEEP = 2**26  # bytes of a memory map that may stay in memory
 
 
 class ArraySource:
@@ -57,7 +57,11 @@ class ArraySource:
 
     def pool(self, size: int, generator: Generator) -> Tensor:
         """Codes of ``size`` rows drawn without replacement, or of all rows if they are fewer."""
-        return self.take(torch.randperm(len(self.codes), generator=generator)[:size])
+        order = torch.randperm(len(self.codes), generator=generator)[:size]
+        codes = torch.empty(len(order), self.dimensions, device=self.device)
+        for rows, part in zip(codes.split(CHUNK), order.split(CHUNK), strict=True):
+            rows.copy_(self.take(part))
+        return codes
 
     def _forget(self, bytes_read: int) -> None:
         """Give back the pages of a memory map now and then: they would count as ours until memory runs out."""
@@ -146,6 +150,7 @@ def _memory_map(codes: Tensor | np.ndarray) -> mmap.mmap | None:
     while isinstance(codes, np.ndarray):
         found = getattr(codes, "_mmap", None)
         if found is not None:
-            return found
+            # What was written to a copy-on-write map is in memory alone, and would be lost with its pages.
+            return None if getattr(codes, "mode", None) == "c" else found
         codes = codes.base  # type: ignore[assignment]
     return None

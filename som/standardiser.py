@@ -51,11 +51,12 @@ class RunningStandardiser(nn.Module):
         return torch.where(deviation <= CONSTANT * self.mean.abs(), 1.0, deviation)
 
     @torch.no_grad()
-    def update(self, codes: Tensor) -> None:
+    def update(self, codes: Tensor, *, shared: bool = False) -> None:
         """Merge a batch into the statistics; in a distributed run a collective, to be called on every process.
 
         Args:
             codes: (B, D), finite; B may be 0 and may differ between processes.
+            shared: whether every process gives these same codes, which then count once; no collective.
 
         Raises:
             ValueError: if the codes are not (B, D), or not finite on any process; then no process changes its
@@ -63,13 +64,14 @@ class RunningStandardiser(nn.Module):
         """
         check_shape(codes, self.dimensions)
         codes = codes.double()
-        sums = _all_processes(torch.cat((codes.new_full((1,), len(codes)), codes.sum(0))))
+        total = (lambda sums: sums) if shared else _all_processes
+        sums = total(torch.cat((codes.new_full((1,), len(codes)), codes.sum(0))))
         if not torch.isfinite(sums).all():
             # Every process sees the same sums, so all of them stop here and none waits in the next collective.
             check_finite(codes)
             raise ValueError("codes must be finite; those of another process hold NaN or infinity (see its error)")
         mean = sums[1:] / sums[0].clamp(min=1)
-        m2 = _all_processes((codes - mean).square().sum(0))
+        m2 = total((codes - mean).square().sum(0))
         count = sums[0].long()
         share = count / (self.count + count).clamp(min=1).double()
         delta = mean - self.mean

@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 
 from som.batch_fit import BatchFit
-from som.fitting import Fit, Plan, seeded
+from som.fitting import Fit, Plan, agree, seeded
 from som.initial import InitialMethod
 from som.map import SelfOrganizingMap
 from som.minibatch_fit import MinibatchFit
 from som.rules import check_rule
 from som.sources import LoaderSource, Source
 
-POOL = 2048  # codes that a map starts from, or one a unit where that is more
+POOL = 2048  # codes that a map starts from; samples are one a unit where that is more
 
 
 @torch.no_grad()
@@ -34,19 +34,22 @@ def start_fit(som: SelfOrganizingMap, source: Source, plan: Plan, init: InitialM
     source.check()
     if som.standardiser is not None:
         for batch in source.batches():
-            som.standardiser.update(batch)
-    pool = source.pool(max(POOL, som.lattice.units), seeded(plan.seed, 0))
+            som.standardiser.update(batch, shared=source.samples is not None)
+    # Only a map of samples needs a code a unit: they are as large as the prototypes.
+    size = max(POOL, som.lattice.units) if isinstance(init, str) and init == "sample" else POOL
+    pool = source.pool(size, seeded(plan.seed, 0))
     som.initialise(pool, init, seeded(plan.seed, 1))
-    origin = som.encode(pool).mean(0)
-    largest = None
-    if plan.deterministic:
-        largest = max(float((som.encode(batch) - origin).abs().max()) for batch in source.batches())
-    return (BatchFit if plan.rule == "batch" else MinibatchFit)(som, source, plan, origin, largest)
+    agree(som.prototypes.detach())  # each process has its own share of a DataLoader's codes
+    origin = agree(som.encode(pool).mean(0))
+    fit = (BatchFit if plan.rule == "batch" else MinibatchFit)(som, source, plan, origin)
+    fit.measure()
+    return fit
 
 
 def _check(som: SelfOrganizingMap, source: Source, plan: Plan) -> None:
     check_rule(plan.rule, som.winner, (plan.alpha.start, plan.alpha.end))
-    if plan.deterministic and (isinstance(source, LoaderSource) or som.winner == "soft"):
-        raise ValueError("deterministic=True needs an array of codes, and a winner other than 'soft'")
+    # The other winners' energies round differently in batches of another size, and decide between near ties.
+    if plan.deterministic and (isinstance(source, LoaderSource) or som.winner != "kohonen"):
+        raise ValueError("deterministic=True needs an array of codes, and winner 'kohonen'")
     if plan.search == "low_rank" and (plan.rule != "batch" or som.distance == "cosine"):
         raise ValueError("search 'low_rank' needs rule 'batch' and distance 'euclidean': use search='auto'")

@@ -22,11 +22,16 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], s
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    metadata = {name: json.dumps(value) for name, value in settings.items()}
+    metadata = {name: to_json(value) for name, value in settings.items()}
     save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, partial, metadata=metadata)
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     partial.replace(target)
+
+
+def to_json(value: object) -> str:
+    """JSON, in which the numbers of numpy are numbers."""
+    return json.dumps(value, default=lambda number: number.item())
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -8,8 +8,13 @@ from som import check_finite, check_shape
 def test_the_first_bad_row_is_named(poison):
     codes = torch.zeros(5, 3)
     codes[2, 1] = codes[4, 0] = codes[4, 1] = poison
-    with pytest.raises(ValueError, match=r"row 2 of 5 holds NaN or infinity \(2 in all\)"):
+    with pytest.raises(ValueError, match=r"row 2 holds NaN or infinity \(2 of 5 rows do\)"):
         check_finite(codes)
+
+
+def test_rows_count_from_where_the_codes_begin():
+    with pytest.raises(ValueError, match="row 4098 holds"):
+        check_finite(torch.tensor([[0.0], [0.0], [torch.nan]]), first=4096)
 
 
 def test_large_codes_pass():

@@ -66,39 +66,6 @@ def test_training_lowers_the_energy_and_spreads_the_map():
     assert len(som(codes).bmu.unique()) == 12
 
 
-def test_sample_takes_codes_without_replacement():
-    som, codes = SelfOrganizingMap(3, 4, 5), draw(13, 5)
-    som.initialise(codes)
-    taken = (som.prototypes[:, None] == codes).all(2)
-    assert taken.sum(1).tolist() == [1] * 12
-    assert taken.sum(0).max() == 1
-
-
-@pytest.mark.parametrize("count", [1, 5, 7])
-def test_sample_takes_every_code_when_there_are_few(count):
-    som, codes = SelfOrganizingMap(3, 4, 5), draw(count, 5)
-    som.initialise(codes, "sample")
-    used = (som.prototypes[:, None] == codes).all(2).sum(0)
-    assert used.sum() == 12
-    assert used.min() >= 1
-    assert used.max() - used.min() <= 1
-
-
-def test_random_has_the_mean_and_deviation_of_the_codes():
-    som = SelfOrganizingMap(40, 50, 2)
-    spread, centre = torch.tensor([1.0, 9.0]), torch.tensor([3.0, -40.0])
-    codes = draw(500, 2) * spread + centre
-    som.initialise(codes, "random", torch.Generator().manual_seed(0))
-    torch.testing.assert_close(som.prototypes.mean(0), codes.mean(0), rtol=0.1, atol=0.1)
-    torch.testing.assert_close(som.prototypes.std(0), codes.std(0), rtol=0.1, atol=0.1)
-
-
-def test_random_from_one_code_is_that_code():
-    som, codes = SelfOrganizingMap(3, 4, 5), draw(1, 5)
-    som.initialise(codes, "random")
-    torch.testing.assert_close(som.prototypes.detach(), codes.expand(12, 5))
-
-
 @pytest.mark.parametrize("method", ["sample", "random"])
 def test_a_generator_decides_and_the_global_one_is_left_alone(method):
     def run():
@@ -124,13 +91,20 @@ def test_a_state_dict_carries_everything():
         assert torch.equal(one, two)
 
 
-@pytest.mark.parametrize("use", [lambda som, codes: som(codes), lambda som, codes: som.energy(codes, 1.0)])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda som, codes: som(codes),
+        lambda som, codes: som.energy(codes, 1.0),
+        lambda som, codes: som.find(codes),
+    ],
+)
 def test_refusals_in_use(use):
     with pytest.raises(ValueError, match="the map has no prototypes yet: call initialise"):
         use(SelfOrganizingMap(3, 4, 5), draw(2, 5))
     som, bad = ready(), draw(6, 5)
     bad[3, 0] = torch.inf
-    with pytest.raises(ValueError, match="row 3 of 6"):
+    with pytest.raises(ValueError, match="row 3 holds"):
         use(som, bad)
     with pytest.raises(ValueError, match="codes have 4 dimensions but the map was made for 5"):
         use(som, draw(2, 4))
@@ -139,13 +113,64 @@ def test_refusals_in_use(use):
 def test_refusals_in_initialise():
     som, bad = SelfOrganizingMap(3, 4, 5), draw(6, 5)
     bad[3, 0] = torch.nan
-    for codes, message in ((bad, "row 3 of 6"), (draw(2, 4), "4 dimensions"), (draw(0, 5), "at least 1 code")):
+    for codes, message in ((bad, "row 3 holds"), (draw(2, 4), "4 dimensions"), (draw(0, 5), "at least 1 code")):
         with pytest.raises(ValueError, match=message):
             som.initialise(codes)
-    with pytest.raises(ValueError, match="'pca' is unknown; choose 'sample' or 'random'"):
-        som.initialise(draw(6, 5), "pca")
+    with pytest.raises(ValueError, match="initial method 'ica' is unknown"):
+        som.initialise(draw(6, 5), "ica")
+    with pytest.raises(ValueError, match=r"given prototypes have shape \(12, 4\); this map needs \(12, 5\)"):
+        som.initialise(draw(6, 5), draw(12, 4))
+    with pytest.raises(ValueError, match="row 3 holds"):
+        som.initialise(draw(6, 5), bad.repeat(2, 1))
     with pytest.raises(ValueError, match="standardises but has seen no codes"):
         SelfOrganizingMap(3, 4, 5, standardise=True).initialise(draw(6, 5))
     assert not som.initialised
     with pytest.raises(ValueError, match="dimensions=0"):
         SelfOrganizingMap(3, 4, 0)
+    with pytest.raises(ValueError, match="distance 'manhattan' is unknown; choose 'euclidean' or 'cosine'"):
+        SelfOrganizingMap(3, 4, 5, distance="manhattan")
+
+
+def test_find_is_forward_without_the_rest():
+    som, codes = ready(standardise=True), draw(600, 5, seed=2) * 7 + 100
+    assert torch.equal(som.find(codes), som(codes).bmu)
+
+
+def test_given_prototypes():
+    som, given = SelfOrganizingMap(3, 4, 5), draw(12, 5)
+    som.initialise(draw(2, 5, seed=3), given)
+    assert torch.equal(som.prototypes.detach(), given)
+    som.prototypes.data.zero_()
+    assert given.abs().sum() > 0  # copied
+
+
+def test_cosine_distance_matches_loops():
+    som, codes = ready(distance="cosine"), draw(9, 5, seed=2)
+    codes[4] = 0
+    torch.testing.assert_close(som.prototypes.norm(dim=1), torch.ones(12))
+    found = som(codes)
+    for b, code in enumerate(codes.double()):
+        lengths = som.prototypes.detach().double().norm(dim=1) * code.norm().clamp(min=1e-12)
+        order = (1 - som.prototypes.detach().double() @ code / lengths).sort(stable=True)
+        if b == 4:
+            assert found.distance[b].item() == pytest.approx(0.5)
+            continue
+        assert [found.bmu[b], found.second[b]] == order.indices[:2].tolist()
+        assert found.distance[b].item() == pytest.approx(order.values[0].item(), abs=1e-6)
+        assert found.second_distance[b].item() == pytest.approx(order.values[1].item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("winner", ["heskes", "soft"])
+@pytest.mark.parametrize("kind", ["gaussian", "wrapped_gaussian", "bubble"])
+def test_energy_of_other_winners(winner, kind):
+    som, codes = ready(winner=winner, neighbourhood=kind), draw(9, 5, seed=2)
+    full = reference.table(3, 4, "torus", 1.1, kind)
+    energies = reference.unit_energies(codes, som.prototypes.detach(), full)
+    expected = energies.min(1).values.mean() / 2 if winner == "heskes" else -(-energies / 2).logsumexp(1).mean()
+    loss, winners = som.energy(codes, 1.1)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert torch.equal(winners.bmu, reference.winners(codes, som.prototypes.detach())[0])
+
+
+def test_it_prints_its_sizes():
+    assert "rows=3, cols=4, topology='torus', dimensions=5" in repr(SelfOrganizingMap(3, 4, 5))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from som import Schedule
 
-KINDS = ["linear", "exponential", "cosine"]
+KINDS = ["linear", "exponential", "cosine", "inverse"]
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ KINDS = ["linear", "exponential", "cosine"]
         ("linear", 10 - 9.5 * 0.3),
         ("exponential", 10 * 0.05**0.3),
         ("cosine", 0.5 + 9.5 * (1 + math.cos(0.3 * math.pi)) / 2),
+        ("inverse", 1 / (0.1 + (2 - 0.1) * 0.3)),
     ],
 )
 def test_formulas(kind, expected):
@@ -40,7 +41,8 @@ def test_falls_all_the_way(kind, one, other):
         ((0.0, 1.0), "needs values above 0; got start=0.0, end=1.0"),
         ((1.0, -1.0), "needs values above 0; got start=1.0, end=-1.0"),
         ((1.0, math.inf, "linear"), "finite values; got start=1.0, end=inf"),
-        ((1.0, 2.0, "step"), "schedule kind 'step' is unknown; choose one of 'linear', 'exponential', 'cosine'"),
+        ((1.0, 2.0, "step"), "kind 'step' is unknown; choose one of 'linear', 'exponential', 'cosine', 'inverse'"),
+        ((1.0, 0.0, "inverse"), "an inverse schedule needs values above 0"),
     ],
 )
 def test_refusals(arguments, message):
@@ -50,3 +52,9 @@ def test_refusals(arguments, message):
 
 def test_a_linear_schedule_may_reach_0():
     assert Schedule(1.0, 0.0, "linear")(1.0) == 0.0
+
+
+def test_inverse_is_minisoms_asymptotic_decay():
+    schedule, steps = Schedule(0.6, 0.2, "inverse"), 17
+    for step in range(steps):
+        assert schedule(step / steps) == pytest.approx(0.6 / (1 + step / (steps / 2)))
