@@ -153,7 +153,9 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def partial_fit(self, X: Codes, y: object = None) -> Self:
         """Run one more epoch, on these codes (N, D): ``epochs`` calls with the same codes do what ``fit`` does."""
-        fresh = not hasattr(self, "_fit")
+        fresh = not hasattr(self, "map_")
+        if not fresh and not hasattr(self, "_fit"):
+            raise ValueError("a map that was loaded cannot be fitted further: fit with a checkpoint to go on later")
         source = self._source(X, reset=fresh)
         if fresh:
             self._begin(source)
@@ -201,11 +203,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def topographic_error(self, X: Codes) -> float:
         """Share of codes (N, D) whose two nearest units are not neighbours (Kiviluoto 1996); lower is better."""
-        return stream_mean(
-            self.map_,
-            self._fitted_source(X),
-            lambda winners: ~self.map_.lattice.are_neighbours(winners.bmu, winners.second),
-        )
+        return stream_mean(*self._fitted(X), lambda found: ~self.map_.lattice.are_neighbours(found.bmu, found.second))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the map to a safetensors file, its settings as metadata."""

@@ -61,7 +61,8 @@ def test_the_factors_of_an_update_find_the_units_of_a_dense_search(offset, monke
 
     monkeypatch.setattr(BatchFit, "epoch", compare)
     make(search="low_rank", sigma=(4.0, 0.8), epochs=5).fit(blobs(offset=offset))
-    assert compared == [1, 2, 3, 4]
+    # The first epoch searches the plane that the map starts on, where an offset has not rounded it away.
+    assert compared == ([] if offset else [0]) + [1, 2, 3, 4]
 
 
 def test_units_out_of_reach_keep_their_prototype():

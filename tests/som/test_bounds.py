@@ -22,17 +22,20 @@ def exact_scores(codes, index):
     return prototypes.square().sum(1) / 2 - centred @ prototypes.T
 
 
+def ask(bound, centred, count):
+    return bound(centred, torch.linalg.vector_norm(centred, dim=1, keepdim=True), count)
+
+
 def check(name, codes, prototypes, count):
     index = Index(prototypes)
     centred = codes - index.mean
-    lower, ceiling = BOUNDS[name](index)(centred, count)
-    exact, rounding = exact_scores(centred, index), index.rounding(centred).double()
-    if name == "low_rank":
-        rounding = rounding * BOUNDS[name](index).cancelling
-    assert (exact >= lower.double() - rounding).all()
-    assert ((exact <= ceiling.double()).sum(1) >= count).all()
+    scores, ceiling = ask(BOUNDS[name](index), centred, count)
+    exact = exact_scores(centred, index)
+    smallest = scores.sort(dim=1).values[:, count - 1 : count]
+    error = (ceiling.double() - smallest) / 2 + torch.finfo(torch.float32).eps * smallest.abs()
+    assert ((scores - exact).abs() <= error).all()
     best = exact.topk(count, largest=False).indices
-    assert (lower.gather(1, best) <= ceiling).all(), "a winner was thrown away"
+    assert (scores.gather(1, best) <= ceiling).all(), "a winner was thrown away"
 
 
 @st.composite
@@ -53,7 +56,7 @@ def problems(draw):
 @pytest.mark.parametrize("name", BOUNDS)
 @settings(deadline=None, max_examples=150)
 @given(problems())
-def test_no_score_lies_below_its_bound_and_enough_lie_below_the_ceiling(name, problem):
+def test_scores_err_by_no_more_than_the_ceiling_says(name, problem):
     check(name, *problem)
 
 
@@ -66,7 +69,7 @@ def test_the_bounds_hold_in_many_dimensions(name, dimensions, offset):
 
 def test_half_precision_leaves_a_handful():
     codes, index = reference.draw(40, 320), Index(reference.draw(700, 320, seed=1))
-    lower, ceiling = HalfPrecision(index)(codes - index.mean, 1)
+    lower, ceiling = ask(HalfPrecision(index), codes - index.mean, 1)
     assert (lower <= ceiling).sum(1).float().mean() < 25
 
 
@@ -77,14 +80,14 @@ def test_low_rank_factors_that_cancel_widen_the_ceiling():
     bound = LowRank(index, left, right)
     assert bound.cancelling > 100
     codes = reference.draw(40, 4, seed=5) - index.mean
-    lower, ceiling = bound(codes, 1)
+    lower, ceiling = ask(bound, codes, 1)
     exact = exact_scores(codes, index)
     assert (lower.gather(1, exact.argmin(1, keepdim=True)) <= ceiling).all()
 
 
 def test_what_pays(monkeypatch):
     index, large = Index(torch.zeros(3, 2)), torch.empty(1600, 2560)
-    for pays, least, most in ((True, 90, 110), (False, 400, 500)):
+    for pays, least, most in ((True, 190, 200), (False, 400, 500)):
         monkeypatch.setattr(som_bounds, "half_precision_pays", lambda device, pays=pays: pays)
         assert isinstance(fast_bounds(index, 512), HalfPrecision if pays else Dense)
         assert isinstance(fast_bounds(index, 511), Dense)

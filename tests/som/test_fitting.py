@@ -67,12 +67,9 @@ def test_progress_falls_on_structured_codes():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rule": "golden"}, "rule 'golden' is unknown"),
         ({"search": "binary"}, "search 'binary' is unknown; choose one of 'auto', 'dense', 'half', 'low_rank'"),
         ({"epochs": 0}, "epochs must be an integer of at least 1; got epochs=0"),
         ({"batch_size": 2.5}, "batch_size must be an integer of at least 1; got batch_size=2.5"),
-        ({"rule": "ema", "alpha": Schedule(1.0, 1.5)}, "needs 0 < alpha <= 1"),
-        ({"rule": "ema", "alpha": Schedule(0.5, 0.0, "linear")}, "needs 0 < alpha <= 1"),
     ],
 )
 def test_refusals(options, message):

@@ -96,7 +96,6 @@ def test_a_state_dict_carries_everything():
     [
         lambda som, codes: som(codes),
         lambda som, codes: som.energy(codes, 1.0),
-        lambda som, codes: som.find(codes),
     ],
 )
 def test_refusals_in_use(use):
@@ -129,11 +128,6 @@ def test_refusals_in_initialise():
         SelfOrganizingMap(3, 4, 0)
     with pytest.raises(ValueError, match="distance 'manhattan' is unknown; choose 'euclidean' or 'cosine'"):
         SelfOrganizingMap(3, 4, 5, distance="manhattan")
-
-
-def test_find_is_forward_without_the_rest():
-    som, codes = ready(standardise=True), draw(600, 5, seed=2) * 7 + 100
-    assert torch.equal(som.find(codes), som(codes).bmu)
 
 
 def test_given_prototypes():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from som import Lattice, neighbourhood_factors
-from som.rules import MovingAverage, batch_step, check_rule, gradient_step
+from som.rules import MovingAverage, batch_step, check_rule, dense_gradient_step, gradient_step
 from som.sums import smoothed_sums
 from tests.som import reference
 
@@ -81,6 +81,25 @@ def test_no_codes_move_nothing():
     assert torch.equal(prototypes, before)
 
 
-def test_an_unknown_rule_is_refused():
-    with pytest.raises(ValueError, match=r"rule 'golden' is unknown; choose one of 'gradient', 'batch', 'ema'"):
-        check_rule("golden")
+@pytest.mark.parametrize(
+    ("rule", "winner", "alpha", "message"),
+    [
+        ("golden", "kohonen", (1.0, 1.0), r"rule 'golden' is unknown; choose one of 'gradient', 'batch', 'ema'"),
+        ("batch", "heskes", (1.0, 1.0), r"winner 'heskes' needs rule 'gradient'; got rule 'batch'"),
+        ("ema", "kohonen", (1.0, 1.5), r"needs 0 < alpha <= 1.*\(1.0, 1.5\)"),
+        ("ema", "kohonen", (0.5, 0.0), r"needs 0 < alpha <= 1"),
+    ],
+)
+def test_what_a_rule_cannot_do_is_refused(rule, winner, alpha, message):
+    with pytest.raises(ValueError, match=message):
+        check_rule(rule, winner, alpha)
+
+
+def test_the_dense_step_is_the_step():
+    codes, prototypes, sums, h = case()
+    weights, other = h.float(), prototypes.clone()
+    gradient_step(prototypes, *sums, len(codes), 0.7)
+    dense_gradient_step(other, codes, weights, 0.7)
+    torch.testing.assert_close(other, prototypes)
+    dense_gradient_step(other, codes[:0], weights[:0], 0.7)
+    torch.testing.assert_close(other, prototypes)
