@@ -10,6 +10,7 @@ import pickle
 import platform
 import sys
 import warnings
+from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -42,8 +43,9 @@ LAST_EPOCH = {
 }
 DESCRIPTION = """Self-organizing maps of a frozen network's internal codes.
 
-Without a subcommand, `fit` runs, then the --stages that follow it. Subcommands: fit, validate (analyse), test (attack),
-predict (extract codes); each has the options below and takes --ckpt_path. --debug shows tracebacks."""
+Without a subcommand, a fit runs, then the --stages that follow it. Subcommands run one stage alone: fit, validate
+(analyse), test (attack), predict (extract codes); each has the options below and takes --ckpt_path. --debug shows
+tracebacks."""
 
 
 class SomscopeCLI(LightningCLI):
@@ -83,8 +85,10 @@ class SomscopeCLI(LightningCLI):
 
     def before_validate(self) -> None:
         """Refuse to measure or attack maps that nothing has fit, before any pass over the images."""
-        if not self.config_init[self.subcommand].ckpt_path:
+        settings = self.config_init[self.subcommand]
+        if not settings.ckpt_path:
             raise ValueError("the maps are empty: fit them first, or give the checkpoint of a fit (--ckpt_path)")
+        settings.verbose = False  # the closing table says it all
 
     before_test = before_validate
 
@@ -134,22 +138,22 @@ def main(args: Sequence[str] | None = None) -> SomscopeCLI:
     Returns:
         The finished command line, with its `trainer`, `model` and `datamodule`.
     """
-    if args is None:
-        # Written back, because the processes that DDP starts execute sys.argv again.
-        sys.argv[1:] = _with_subcommand(sys.argv[1:])
     _silence_dependencies()
     _keep_freed_memory()
     cli = SomscopeCLI(
         CodeSOM,
         ImageData,
-        args=None if args is None else _with_subcommand(args),
+        # sys.argv stays as it is: the processes that DDP starts execute it again.
+        args=_with_subcommand(sys.argv[1:] if args is None else args),
         seed_everything_default=0,
         auto_configure_optimizers=False,
         save_config_kwargs={"overwrite": True},
         # Abbreviated, a misspelled --model.row would pass as --model.rows.
-        parser_kwargs={"allow_abbrev": False} | {command: {"description": DESCRIPTION} for command in SUBCOMMANDS},
+        parser_kwargs={"allow_abbrev": False, "exit_on_error": False}
+        | {command: {"description": DESCRIPTION, "exit_on_error": False} for command in SUBCOMMANDS},
         trainer_defaults={
             "max_epochs": 10,
+            "enable_model_summary": False,  # it shows the parts in training mode, before Lightning puts them into eval
             "log_every_n_steps": 10,
             "logger": {
                 "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
@@ -163,14 +167,19 @@ def main(args: Sequence[str] | None = None) -> SomscopeCLI:
 
 
 def _with_subcommand(args: Sequence[str]) -> list[str]:
-    """Put `fit` in front where no subcommand stands."""
-    return list(args) if args and args[0] in SUBCOMMANDS else ["fit", *args]
+    """Put `fit` in front where no subcommand stands; where it stands, it is to run alone."""
+    if not args or args[0] not in SUBCOMMANDS:
+        return ["fit", *args]
+    alone = args[0] == "fit" and not any(word.startswith("--stages") for word in args)
+    return [*args, "--stages=[]"] if alone else list(args)
 
 
 def _silence_dependencies() -> None:
     """Leave out warnings of dependencies that a user can do nothing about."""
     # Lightning 2.6 uses a class that torch deprecates.
     warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
+    # train.py hands its arguments on with the subcommand that they lack.
+    warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended to run")
     # Advertisements.
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_tip)
     # The backbone is meant to stay in eval mode.
@@ -217,11 +226,11 @@ def _run() -> int:
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
         main()
-    except (ValueError, OSError, MisconfigurationException) as error:
+    except (ArgumentError, ValueError, OSError, MisconfigurationException) as error:
         if debug:
             raise
         print(f"train.py: error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, ArgumentError) else 1
     return 0
 
 
