@@ -188,6 +188,8 @@ def _silence_dependencies() -> None:
     warnings.filterwarnings("ignore", "The dirpath has changed from")
     # Lightning 2.6 gathers over processes by a function that torch deprecates.
     warnings.filterwarnings("ignore", "torch.distributed.nn.functional.all_gather is deprecated", FutureWarning)
+    # Without a gradient there is no state before the step that one might want.
+    warnings.filterwarnings("ignore", "Using ModelCheckpoint with manual optimization and every_n_train_steps")
     # A process without images, or a run in which nothing was attacked: the numbers say so themselves.
     warnings.filterwarnings("ignore", "The ``compute`` method of metric .* was called before the ``update`` method")
 

@@ -19,7 +19,7 @@ from lightning_modules.checkpoints import COUNTS, check_origin, warn_if_unfinish
 from lightning_modules.map_start import start_maps
 from lightning_modules.map_updates import MapUpdate
 from lightning_modules.stability import StabilityWatch
-from lightning_modules.trainer_rules import check_trainer, fit_steps
+from lightning_modules.trainer_rules import check_trainer, check_whole_epochs, fit_steps
 from measures import map_measures
 from som import (
     Distance,
@@ -114,11 +114,11 @@ class CodeSOM(pl.LightningModule):
         # All that can be refused cheaply is refused before the backbone is loaded.
         self.sigma = Schedule(*sigma, schedule)
         self.alpha = Schedule(*alpha, schedule)
-        self.lattice = Lattice(rows, cols, topology)
-        self.extractor = CodeExtractor(load_backbone(backbone, weights, seed, mean, std), taps, statistics)
-        self.depths = self.extractor.depths
         shared: dict[str, Any] = {"topology": topology, "neighbourhood": neighbourhood, "distance": distance}
         shared |= {"winner": winner, "standardise": standardise}
+        self.lattice: Lattice = SelfOrganizingMap(rows, cols, 1, **shared).lattice
+        self.extractor = CodeExtractor(load_backbone(backbone, weights, seed, mean, std), taps, statistics)
+        self.depths = self.extractor.depths
         sizes = [self.extractor.dimensions[depth] for depth in self.depths]
         self._maps = nn.ModuleList(SelfOrganizingMap(rows, cols, size, **shared) for size in sizes)
         self.rule = rule
@@ -149,7 +149,7 @@ class CodeSOM(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
             raise ValueError("CodeSOM learns the classes from a data module: pass datamodule=ImageData(...) to fit")
-        check_trainer(self.trainer)
+        check_trainer(self.trainer, self.rule)
         self.extractor.check_size(data.preprocessing.crop)
         self.classes = data.classes
         collection = map_measures(self.lattice, len(self.classes))
@@ -159,7 +159,9 @@ class CodeSOM(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # One named group a depth; alpha(progress) replaces the rate at every step.
         groups = [{"params": [som.prototypes], "name": depth} for depth, som in self.maps.items()]
-        return torch.optim.SGD(groups, lr=self.alpha(0.0))
+        optimizer = torch.optim.SGD(groups, lr=self.alpha(0.0))
+        optimizer.register_step_post_hook(self._constrain)  # on_train_batch_end is too late: callbacks save before it
+        return optimizer
 
     @override
     def forward(self, images: Tensor) -> dict[str, Winners]:
@@ -177,6 +179,11 @@ class CodeSOM(pl.LightningModule):
             for end in (0.0, 1.0) if self.rule == "gradient" else ():  # told now, not hours later
                 for depth, som in self.maps.items():
                     self._watch.check(self.trainer, depth, som, bmus[depth], self.sigma(end), self.alpha(end))
+
+    @override
+    def on_train_start(self) -> None:
+        if self.rule == "batch":
+            check_whole_epochs(self.trainer)
 
     @override
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -209,11 +216,6 @@ class CodeSOM(pl.LightningModule):
             return torch.stack(energies).sum()
         self.optimizers().step()  # type: ignore[union-attr]  # no gradients, so nothing but the count of steps
         return None
-
-    @override
-    def on_train_batch_end(self, outputs: Any, batch: dict[str, Tensor], batch_idx: int) -> None:
-        for som in self.maps.values():
-            som.constrain()
 
     @override
     def on_validation_start(self) -> None:
@@ -287,6 +289,10 @@ class CodeSOM(pl.LightningModule):
         self.samples_an_epoch = int(self.trainer.num_training_batches) * batch
         self.samples_planned = fit_steps(self.trainer) * batch
         return self.samples_seen / self.samples_planned
+
+    def _constrain(self, *_: Any) -> None:
+        for som in self.maps.values():
+            som.constrain()
 
     def _update_statistics(self, som: SelfOrganizingMap, codes: Tensor) -> None:
         """Count every sample of the first epoch once: those that the maps started from were counted there."""

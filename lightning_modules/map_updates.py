@@ -40,17 +40,20 @@ class MapUpdate(nn.Module):
             rate: weight of the batch; for "ema".
             last: whether the epoch ends with this batch.
         """
-        sums = UnitSums(som.prototypes)
-        sums.add(som.encode(codes), bmu)
-        sums.reduce()
-        factors = som.factors(sigma)
-        if self.average is not None:
+        with torch.autocast(codes.device.type, enabled=False):  # bf16 would round the means to three digits
+            sums = UnitSums(som.prototypes)
+            sums.add(som.encode(codes), bmu)
+            sums.reduce()
+            if self.total is not None:
+                self.total.merge(sums)
+                if not last:
+                    return
+                sums = self.total
+            factors = som.factors(sigma)
             numerator, denominator = smooth(factors, sums.codes), smooth(factors, sums.counts.float())
-            self.average.step(som.prototypes, numerator, denominator, int(sums.counts.sum()), rate)
-        elif self.total is not None:
-            self.total.merge(sums)
-            if last:
-                numerator, denominator = smooth(factors, self.total.codes), smooth(factors, self.total.counts.float())
+            if self.average is None:
                 batch_step(som.prototypes, numerator, denominator)
-                self.total.clear()
-        som.constrain()
+                sums.clear()
+            else:
+                self.average.step(som.prototypes, numerator, denominator, int(sums.counts.sum()), rate)
+            som.constrain()

@@ -1,8 +1,9 @@
 """The watch over the learning rate: a step of the gradient rule that is too long makes a map diverge."""
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities import rank_zero_warn
-from torch import Tensor, bincount
+from torch import Tensor
 
 from som import SelfOrganizingMap, smooth, stability
 
@@ -33,7 +34,8 @@ class StabilityWatch:
         """
         if rate <= 1:
             return
-        denominator = smooth(som.factors(sigma), bincount(bmu, minlength=som.lattice.units).float())
+        with torch.autocast(bmu.device.type, enabled=False):
+            denominator = smooth(som.factors(sigma), torch.bincount(bmu, minlength=som.lattice.units).float())
         number = float(stability(trainer.strategy.reduce(denominator, reduce_op="mean"), len(bmu), rate))
         if number >= 2:
             raise ValueError(

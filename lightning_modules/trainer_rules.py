@@ -1,18 +1,21 @@
 """What CodeSOM asks of a Trainer: the settings under which a step is Kohonen's, and how many steps a fit has."""
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 
-__all__ = ["check_trainer", "fit_steps"]
+from som import Rule
+
+__all__ = ["check_trainer", "check_whole_epochs", "fit_steps"]
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
-def check_trainer(trainer: pl.Trainer) -> None:
+def check_trainer(trainer: pl.Trainer, rule: Rule = "gradient") -> None:
     """Refuse settings that would change what is learnt, or end in a traceback.
 
     Args:
         trainer: the trainer, before it runs.
+        rule: how the maps are updated.
 
     Raises:
         ValueError: if a setting cannot be used; the message says what to do.
@@ -35,6 +38,29 @@ def check_trainer(trainer: pl.Trainer) -> None:
     if any(isinstance(callback, Timer) for callback in trainer.callbacks):  # type: ignore[attr-defined]
         raise ValueError(
             "trainer.max_time is set: the schedules of sigma and alpha need a known end, use max_epochs or max_steps"
+        )
+    keepers = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    if rule != "gradient" and any(keeper._train_time_interval is not None for keeper in keepers):
+        raise ValueError(
+            f"checkpoint.train_time_interval is set: under rule '{rule}' Lightning never saves by time, use "
+            "every_n_train_steps or every_n_epochs"
+        )
+
+
+def check_whole_epochs(trainer: pl.Trainer) -> None:
+    """Refuse a fit that ends within an epoch, for a rule that moves the maps at the end of each.
+
+    Args:
+        trainer: the trainer, once its training has started.
+
+    Raises:
+        ValueError: if `max_steps` is no whole number of epochs.
+    """
+    epoch = int(trainer.num_training_batches)
+    if rest := fit_steps(trainer) % epoch:
+        raise ValueError(
+            f"trainer.max_steps is {trainer.max_steps}: rule 'batch' moves the maps once an epoch of {epoch} steps, so "
+            f"the last {rest} would teach nothing; use max_epochs or a multiple of {epoch}"
         )
 
 

@@ -59,6 +59,25 @@ def test_bmus_are_the_same(folders):
     np.testing.assert_allclose(two["distance"], one["distance"], rtol=1e-4)
 
 
+@pytest.mark.parametrize("rule", ["batch", "ema"])
+def test_rules_without_a_gradient_agree(own_argv, tmp_path, rule):  # noqa: F811
+    """Batches of 8 on each of two processes teach what batches of 16 on one do."""
+    tree = write_tree(tmp_path / "images", {"train": 11, "val": 2, "test": 1})  # 33 images: 2 steps an epoch
+    changes = {"model.rule": rule, "model.alpha": "[0.9, 0.5]", "data.batch_size": 16}
+    changes |= {"trainer.max_epochs": 3, "stages": "[]"}
+    run_on_two(options(tree, tmp_path / "2", **changes, **{"trainer.devices": 2, "trainer.strategy": "ddp"}))
+    train.main(options(tree, tmp_path / "1", **changes))
+    paths = [tmp_path / count / "somscope" / "version_0" / "checkpoints" / "last.ckpt" for count in ("1", "2")]
+    one, two = (torch.load(path, weights_only=True) for path in paths)
+    assert one["samples_seen"] == two["samples_seen"] == 96
+    assert one["global_step"] == two["global_step"] == 6
+    assert one["state_dict"].keys() == two["state_dict"].keys()
+    for name, values in one["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][name], values, rtol=0, atol=1e-5, msg=name)
+        if name.endswith("prototypes"):
+            assert (values - values.mean(0)).abs().max() > 0.1, "maps that never moved agree too"
+
+
 def test_measures_and_attacks_agree(folders):
     one, two = (json.loads((folder / "measures.json").read_text()) for folder in folders)
     assert_close(two, one)

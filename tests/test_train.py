@@ -163,6 +163,24 @@ def test_the_papers_backbones_run_the_whole_pipeline(tree, tmp_path, backbone):
     assert_whole(run_folder(cli), ("CL1", "CL2", "CL3", "CL4"))
 
 
+def test_another_rule_start_and_neighbourhood_run_the_whole_pipeline(tree, tmp_path, capsys):
+    words = options(tree, tmp_path, trainer__max_epochs=2)
+    capsys.readouterr()
+    cli = train.main([*words, "--model.rule=batch", "--model.neighbourhood=wrapped_gaussian", "--model.init=pca"])
+    output = capsys.readouterr().out
+    assert_whole(run_folder(cli), DOTTED)
+    (som, _) = cli.model.maps.values()
+    assert (cli.model.rule, som.neighbourhood, cli.model.hparams["init"]) == ("batch", "wrapped_gaussian", "pca")
+    assert cli.trainer.global_step == 6
+    assert "Maps, on the validation images" in output
+    table = output[output.index("Maps, on") :].splitlines()
+    for depth in DOTTED:
+        (row,) = (line for line in table[:6] if line.split()[:1] == [depth])
+        error = cli.model.results["quantisation_error"][depth]
+        assert float(row.split()[1]) == pytest.approx(error, rel=0.01)
+        assert 0 < error < 10
+
+
 def test_the_closing_table_and_the_folder_are_printed(finished):
     _, folder, output = finished
     assert f"the run's folder: {folder}" in output
@@ -268,8 +286,10 @@ def test_a_stage_without_maps_says_what_to_give(tree, tmp_path):
 # ------------------------------------------------------------------------------------------- interruptions
 
 
-def test_a_fit_that_dies_goes_on_from_its_last_epoch(tree, tmp_path, monkeypatch):
-    whole = train.main(options(tree, tmp_path / "whole", stages="[]", trainer__max_epochs=3))
+@pytest.mark.parametrize("rule", ["gradient", "batch", "ema"])
+def test_a_fit_that_dies_goes_on_from_its_last_epoch(tree, tmp_path, monkeypatch, rule):
+    settings = {"stages": "[]", "trainer.max_epochs": 3, "model.rule": rule, "model.alpha": "[0.9, 0.5]"}
+    whole = train.main(options(tree, tmp_path / "whole", **settings))
     step = CodeSOM.training_step
 
     def dies(self, batch, batch_idx):
@@ -280,18 +300,19 @@ def test_a_fit_that_dies_goes_on_from_its_last_epoch(tree, tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(CodeSOM, "training_step", dies)
         with pytest.raises(RuntimeError, match="out of memory"):
-            train.main(options(tree, tmp_path / "dead", stages="[]", trainer__max_epochs=3))
+            train.main(options(tree, tmp_path / "dead", **settings))
     (folder,) = (tmp_path / "dead").rglob("checkpoints")
     assert [path.name for path in folder.iterdir()] == ["last.ckpt"]
     path = folder / "last.ckpt"
     kept = path.read_bytes()
 
     with pytest.warns(UserWarning, match="maps are of an unfinished fit: 1 of 3 epochs are done"):
-        train.main(["validate", *options(tree, tmp_path / "early", ckpt_path=path)])
-    resumed = train.main(options(tree, tmp_path / "resumed", stages="[]", trainer__max_epochs=3, ckpt_path=path))
+        train.main(["validate", *options(tree, tmp_path / "early", **settings | {"stages": None}, ckpt_path=path)])
+    resumed = train.main(options(tree, tmp_path / "resumed", **settings, ckpt_path=path))
     (last,) = (run_folder(resumed) / "checkpoints").iterdir()
     ends = [torch.load(p, weights_only=True) for p in (last, run_folder(whole) / "checkpoints" / "last.ckpt")]
     assert ends[0]["samples_seen"] == ends[1]["samples_seen"] == 36
+    assert ends[0]["global_step"] == ends[1]["global_step"] == 9
     assert ends[0]["state_dict"].keys() == ends[1]["state_dict"].keys()
     for name, value in ends[0]["state_dict"].items():
         assert torch.equal(value, ends[1]["state_dict"][name]), name

@@ -10,7 +10,6 @@ import torch
 from safetensors import safe_open
 
 from callbacks import RunWriter
-from datamodules import ImageData
 from tests.callbacks.conftest import TAPS, make_data, make_module, make_trainer
 
 
@@ -161,49 +160,6 @@ def test_an_exception_leaves_no_table(tmp_path, root, monkeypatch):
         make_trainer(tmp_path, RunWriter()).validate(module, datamodule=make_data(root), verbose=False)
     assert not list((tmp_path / "run" / "v").rglob("*bmus*"))
     assert not list(tmp_path.rglob("measures.json"))
-
-
-def images(folder) -> pd.DataFrame:
-    return pd.read_parquet(folder / "run" / "v" / "images.parquet")
-
-
-def test_every_image_can_be_traced(tmp_path, root):
-    (root / "val" / "bee" / "000.png").write_bytes(b"broken")
-    data = make_data(root, attack_images=4, seed=3)
-    module = make_module()
-    trainer = make_trainer(tmp_path, RunWriter())
-    with pytest.warns(UserWarning, match="skipped 1 of 9"):
-        trainer.fit(module, datamodule=data)
-    listed = images(tmp_path)
-    assert listed["split"].tolist() == ["train"] * 12 + ["val"] * 8
-    assert set(listed["view"].isna()) == {True}
-    val = listed[listed["split"] == "val"]
-    assert val["id"].tolist() == [0, 1, 2, 4, 5, 6, 7, 8]
-    assert val["path"].tolist()[2:4] == ["val/ant/002.png", "val/bee/001.png"]
-    assert val["label"].tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
-    assert val["class"].tolist() == ["ant"] * 3 + ["bee"] * 2 + ["cat"] * 3
-
-    with pytest.warns(UserWarning, match="skipped 1 of 9"):
-        trainer.test(module, datamodule=data, verbose=False)
-    trainer.validate(module, datamodule=data, verbose=False)
-    again = images(tmp_path)
-    pd.testing.assert_frame_equal(again[again["split"] != "test"].reset_index(drop=True), listed)
-    attacked = again[again["split"] == "test"]
-    assert len(attacked) == 4
-    assert attacked["path"].tolist() == val.set_index("id")["path"][attacked["id"]].tolist(), "drawn from val/"
-
-
-def test_views_of_photographs_can_be_traced(tmp_path):
-    data = ImageData(None, batch_size=4, resize=24, crop=20, views=8, num_workers=0)
-    trainer = make_trainer(tmp_path, RunWriter(), limit_predict_batches=1)
-    trainer.predict(make_module(), datamodule=data, return_predictions=False)
-    listed = images(tmp_path)
-    train = listed[listed["split"] == "train"]
-    assert train["id"].tolist() == list(range(20 * 8))
-    row = train.iloc[8 * 3 + 5]
-    assert (row["view"], row["path"][:12]) == (5, "imagenet_03_")
-    assert row["class"] == data.classes[row["label"]]
-    assert len(listed) == 20 * (8 + 2)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o007])

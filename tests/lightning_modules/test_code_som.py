@@ -7,28 +7,10 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
-from lightning_modules import CodeSOM, code_som
+from lightning_modules import CodeSOM, code_som, map_start
+from tests.lightning_modules.recording import Recorder, Saver, assert_equal_states, fitted, state
 from tests.som import reference
-from tests.tiny import DOTTED, TAPS, make_data, make_model, make_trainer, prototypes
-
-
-class Recorder(Callback):
-    """What every step saw: codes, ids, rate, sigma, and the prototypes before and after."""
-
-    def __init__(self):
-        self.steps = []
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        with torch.no_grad():
-            codes = pl_module.extractor(batch["image"]).codes
-        self.steps.append({"codes": codes, "ids": batch["id"].tolist(), "before": prototypes(pl_module)})
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        step = self.steps[-1]
-        step["after"] = prototypes(pl_module)
-        step["sigma"] = float(trainer.callback_metrics["fit/sigma"])
-        step["alpha"] = [group["lr"] for group in trainer.optimizers[0].param_groups]
-        step["logged_alpha"] = float(trainer.callback_metrics["fit/alpha"])
+from tests.tiny import DOTTED, TAPS, make_data, make_model, make_trainer
 
 
 @pytest.fixture
@@ -225,15 +207,6 @@ def test_maps_of_an_unfinished_fit_are_pointed_out(tree, tmp_path):
             assert all(f"{done} epochs are done" in text for text in found)
 
 
-def test_a_rate_up_to_one_is_never_checked(tree, tmp_path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(code_som, "stability", lambda weights, rate: calls.append(rate) or torch.tensor(0.5))
-    make_trainer(tmp_path).fit(make_model(alpha=(1.0, 1.0)), datamodule=make_data(tree))
-    assert calls == []
-    make_trainer(tmp_path).fit(make_model(alpha=(1.5, 1.5)), datamodule=make_data(tree))
-    assert calls == pytest.approx([1.5] * 12)  # 2 epochs of 3 batches at 2 depths
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -250,14 +223,28 @@ def test_a_rate_up_to_one_is_never_checked(tree, tmp_path, monkeypatch):
         ({"backbone": "resnet19", "weights": "none"}, "'resnet19' is unknown; did you mean .*'resnet18'"),
         ({"topology": "sphere"}, "topology 'sphere' is unknown; choose 'torus' or 'plane'"),
         ({"schedule": "step"}, "schedule kind 'step' is unknown"),
-        ({"init": "pca"}, "init.* 'pca' is unknown; choose 'sample' or 'random'"),
+        ({"init": "kmeans"}, "initial method 'kmeans' is unknown; choose one of 'sample', 'random', 'normal', 'pca'"),
+        ({"neighbourhood": "mexican_hat"}, "neighbourhood 'mexican_hat' is unknown; choose one of 'gaussian'"),
+        ({"distance": "manhattan"}, "distance 'manhattan' is unknown; choose 'euclidean' or 'cosine'"),
+        ({"winner": "loudest"}, "winner 'loudest' is unknown; choose one of 'kohonen', 'heskes', 'soft'"),
+        ({"rule": "adam"}, "rule 'adam' is unknown; choose one of 'gradient', 'batch', 'ema'"),
+        ({"rule": "batch", "winner": "heskes"}, "winner 'heskes' needs rule 'gradient'; got rule 'batch'"),
+        ({"rule": "batch", "winner": "soft"}, "winner 'soft' needs rule 'gradient'; got rule 'batch'"),
+        ({"rule": "ema", "winner": "heskes"}, "winner 'heskes' needs rule 'gradient'; got rule 'ema'"),
+        ({"rule": "ema", "winner": "soft"}, "winner 'soft' needs rule 'gradient'; got rule 'ema'"),
+        ({"rule": "ema", "alpha": (1.1, 0.5)}, r"rule 'ema' needs 0 < alpha <= 1, .* got alpha=\(1\.1, 0\.5\)"),
+        ({"rule": "ema", "alpha": (0.5, 2)}, "rule 'ema' needs 0 < alpha <= 1"),
         ({"statistics": []}, "statistic"),
         ({"statistics": ["median"]}, "median"),
     ],
 )
-def test_settings_out_of_range_are_refused_on_construction(settings, message):
+def test_settings_out_of_range_are_refused_on_construction(monkeypatch, settings, message):
+    loaded = []
+    load = code_som.load_backbone
+    monkeypatch.setattr(code_som, "load_backbone", lambda *given: loaded.append(given) or load(*given))
     with pytest.raises(ValueError, match=message):
         make_model(**settings)
+    assert bool(loaded) == bool({"mean", "std", "taps", "backbone"} & settings.keys()), "refused cheaply if it can be"
 
 
 def test_a_fit_needs_a_data_module_and_epochs(tree, tmp_path):
@@ -277,7 +264,7 @@ def test_a_map_that_was_never_fit_is_refused(tree, tmp_path):
 
 @pytest.mark.parametrize("pool", [4, 7, 512])
 def test_statistics_count_every_sample_of_the_first_epoch_once(make_tree, tmp_path, monkeypatch, pool):
-    monkeypatch.setattr(code_som, "POOL", pool)  # or as many as there are units, 12
+    monkeypatch.setattr(map_start, "POOL", pool)  # or as many as there are units, 12
     tree = make_tree({"train": 6, "val": 1})
     model = make_model(rows=1, cols=3)
     recorder = Recorder()
@@ -312,38 +299,73 @@ def test_maps_start_alike_from_codes_and_differ_by_seed(tree, tmp_path):
     assert not torch.allclose(starts[0], starts[2])
 
 
+# ------------------------------------------------------------------------------------- distances and winners
+
+
+class Lengths(Callback):
+    """The lengths of the prototypes after every step and at every validation."""
+
+    def __init__(self):
+        self.found = []
+
+    def _measure(self, trainer, pl_module, *args):
+        self.found += [som.prototypes.detach().norm(dim=1) for som in pl_module.maps.values()]
+
+    on_train_batch_end = on_validation_start = on_train_end = _measure
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("rule", ["gradient", "batch", "ema"])
+def test_cosine_maps_stay_on_the_sphere_and_report_one_less_the_cosine(tree, tmp_path, rule, standardise):
+    lengths = Lengths()
+    model = make_model(distance="cosine", rule=rule, standardise=standardise)
+    data = make_data(tree, batch_size=4)
+    make_trainer(tmp_path, lengths).fit(model, datamodule=data)
+    assert len(lengths.found) == (6 + 2 + 1) * len(TAPS)
+    assert all(torch.allclose(each, torch.ones(12), rtol=0, atol=1e-6) for each in lengths.found)
+
+    means = {depth: [] for depth in TAPS}
+    for batch in data.val_dataloader():
+        codes, found = model.extractor(batch["image"]).codes, model(batch["image"])
+        for depth, som in model.maps.items():
+            x = codes[depth].double()
+            if standardise:
+                x = (x - som.standardiser.mean) / som.standardiser.standard_deviation
+            w = som.prototypes.detach().double()
+            for b in range(len(x)):
+                cosines = [float(x[b] @ w[k] / (x[b].norm() * w[k].norm())) for k in range(12)]
+                assert found[depth].distance[b] == pytest.approx(1 - max(cosines), abs=1e-6)
+                assert cosines[int(found[depth].bmu[b])] == pytest.approx(max(cosines), abs=1e-6)
+                means[depth].append(1 - max(cosines))
+    for depth, values in means.items():
+        assert len(values) == 6
+        assert model.results["quantisation_error"][depth] == pytest.approx(np.mean(values), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"winner": "heskes"}, {"winner": "soft"}, {"winner": "soft", "distance": "cosine"}]
+)
+def test_energies_of_other_winners_fall(tree, tmp_path, settings):
+    """At one width and on the same images, since the energy depends on both."""
+
+    class Energies(Callback):
+        def __init__(self):
+            self.values = []
+
+        def on_train_batch_end(self, trainer, *args):
+            names = [f"fit/energy/{depth}" for depth in TAPS]
+            self.values.append([float(trainer.callback_metrics[name]) for name in names])
+
+    energies = Energies()
+    model = make_model(sigma=(0.8, 0.8), alpha=(0.3, 0.3), **settings)
+    make_trainer(tmp_path, energies, max_epochs=8).fit(model, datamodule=make_data(tree, batch_size=12))
+    assert len(energies.values) == 8
+    assert np.isfinite(energies.values).all()
+    assert (np.diff(energies.values, axis=0) < 0).all()
+    assert model.samples_seen == 8 * 12
+
+
 # ------------------------------------------------------------------------------------------------- checkpoints
-
-
-class Saver(Callback):
-    """Saves after every step and after every epoch; no ModelCheckpoint, whose absence on a resume is a warning."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def on_train_batch_end(self, trainer, *args):
-        trainer.save_checkpoint(self.folder / f"step={trainer.global_step}.ckpt")
-
-    def on_train_epoch_end(self, trainer, *args):
-        trainer.save_checkpoint(self.folder / f"epoch={trainer.current_epoch}.ckpt")
-
-
-def fitted(tree, folder, *callbacks, data=None, path=None, **settings):
-    model = make_model(**settings)
-    keeps = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
-    trainer = make_trainer(folder, *callbacks, enable_checkpointing=keeps)
-    trainer.fit(model, datamodule=make_data(tree, **(data or {})), ckpt_path=path)
-    return model
-
-
-def state(model):
-    return {name: value for name, value in model.state_dict().items() if not name.startswith("extractor.")}
-
-
-def assert_equal_states(a, b):
-    assert a.keys() == b.keys()
-    for name, value in a.items():
-        assert torch.equal(value, b[name]), name
 
 
 def test_the_checkpoint_is_plain_small_and_whole(tree, tmp_path):
@@ -393,15 +415,19 @@ def test_a_checkpoint_of_another_module_is_refused(tree, tmp_path):
         fitted(tree, tmp_path, path=tmp_path / "foreign.ckpt")
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_resume_from_any_step_ends_bit_equal(tree, tmp_path, monkeypatch, num_workers):
-    monkeypatch.setattr(code_som, "POOL", 12)  # so that a checkpoint in the first epoch has partial statistics
+RULES = [{}, {"distance": "cosine"}, {"rule": "batch"}, {"rule": "ema", "distance": "cosine"}]
+
+
+@pytest.mark.parametrize(("num_workers", "settings"), [*((0, settings) for settings in RULES), (1, {})])
+def test_a_resume_from_any_step_ends_bit_equal(tree, tmp_path, monkeypatch, num_workers, settings):
+    monkeypatch.setattr(map_start, "POOL", 12)  # so that a checkpoint in the first epoch has partial statistics
     data = {"num_workers": num_workers, "batch_size": 3}
-    whole = fitted(tree, tmp_path, Saver(tmp_path), data=data, rows=2, cols=3)
+    settings = {"rows": 2, "cols": 3} | settings
+    whole = fitted(tree, tmp_path, Saver(tmp_path), data=data, **settings)
     # 2 epochs of 4 batches; after step 4 the first is complete but for its end
     for step in range(1, 9) if num_workers == 0 else (2, 5):
         path = tmp_path / f"step={step}.ckpt"
-        resumed = fitted(tree, tmp_path, data=data, rows=2, cols=3, path=path)
+        resumed = fitted(tree, tmp_path, data=data, path=path, **settings)
         assert_equal_states(state(resumed), state(whole))
         assert resumed.samples_seen == 24, path
 
@@ -414,18 +440,22 @@ def test_a_resume_after_an_epoch_ends_bit_equal(tree, tmp_path, num_workers):
     assert_equal_states(state(resumed), state(whole))
 
 
-def test_a_resume_from_lightnings_own_checkpoints_ends_bit_equal(tree, tmp_path):
+@pytest.mark.parametrize("settings", RULES)
+def test_a_resume_from_lightnings_own_checkpoints_ends_bit_equal(tree, tmp_path, settings):
     def keep():
         return ModelCheckpoint(tmp_path / "kept", "{step}", every_n_train_steps=2, save_top_k=-1, save_last=True)
 
-    whole = fitted(tree, tmp_path, keep())
+    whole = fitted(tree, tmp_path, keep(), **settings)
     paths = sorted((tmp_path / "kept").glob("*.ckpt"))
     assert [path.stem for path in paths] == ["last", "step=2", "step=4", "step=6"]  # of 2 epochs of 3 steps
     for path in paths:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-            resumed = fitted(tree, tmp_path, keep(), path=path)
+            resumed = fitted(tree, tmp_path, keep(), path=path, **settings)
         assert_equal_states(state(resumed), state(whole))
+        step = int(path.stem.removeprefix("step=").replace("last", "6"))
+        saved = torch.load(path, weights_only=True)
+        assert (saved["global_step"], saved["samples_seen"]) == (step, 4 * step)
 
 
 def test_a_resume_under_a_limit_of_batches_ends_bit_equal(tree, tmp_path):

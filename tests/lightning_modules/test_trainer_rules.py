@@ -2,6 +2,7 @@ import datetime
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lightning_modules.trainer_rules import check_trainer, fit_steps
 from tests.tiny import make_data, make_model, make_trainer
@@ -26,6 +27,36 @@ def test_settings_that_would_change_what_is_learnt_are_refused(make_tree, tmp_pa
     data = make_data(make_tree({"train": 4, "val": 2}))
     with pytest.raises(ValueError, match=message):
         make_trainer(tmp_path, **settings).fit(make_model(), datamodule=data)
+
+
+@pytest.mark.parametrize("rule", ["batch", "ema"])
+def test_checkpoints_by_time_are_refused_where_lightning_would_write_none(make_tree, tmp_path, rule):
+    def trainer():
+        keep = ModelCheckpoint(tmp_path / "kept", train_time_interval=datetime.timedelta(0))
+        return make_trainer(tmp_path, keep, enable_checkpointing=True)
+
+    data = make_data(make_tree({"train": 4, "val": 2}))
+    message = rf"checkpoint\.train_time_interval is set: under rule '{rule}' Lightning never saves by time, use every_n"
+    with pytest.raises(ValueError, match=message):
+        trainer().fit(make_model(rule=rule), datamodule=data)
+    assert not (tmp_path / "kept").exists()
+    trainer().fit(make_model(), datamodule=data)
+    assert list((tmp_path / "kept").glob("*.ckpt"))
+
+
+@pytest.mark.parametrize(("settings", "rest"), [({"max_steps": 4}, 1), ({"max_epochs": -1, "max_steps": 2}, 2)])
+def test_a_batch_fit_is_of_whole_epochs(make_tree, tmp_path, settings, rest):
+    data = make_data(make_tree({"train": 4, "val": 2}))  # epochs of 3 steps
+    message = rf"trainer\.max_steps is {settings['max_steps']}: .* an epoch of 3 steps, so the last {rest} would teach"
+    with pytest.raises(ValueError, match=message):
+        make_trainer(tmp_path, **settings).fit(make_model(rule="batch"), datamodule=data)
+    for allowed in ({"max_steps": 3}, {"max_steps": 40}, {"fast_dev_run": 2}):
+        model = make_model(rule="batch")
+        make_trainer(tmp_path, **allowed).fit(model, datamodule=data)
+        assert model.samples_seen == model.samples_planned
+    model = make_model(rule="ema")
+    make_trainer(tmp_path, **settings).fit(model, datamodule=data)
+    assert model.samples_seen == 4 * settings["max_steps"]
 
 
 @pytest.mark.parametrize("precision", [32, "32-true", "bf16-mixed"])
