@@ -134,6 +134,7 @@ def _description(module: CodeSOM) -> dict[str, str]:
         "cols": str(lattice.cols),
         "topology": lattice.topology,
         "unit": "row * cols + col",
+        "distance": str(module.hparams["distance"]),  # "cosine": codes are scaled to length 1 after standardising
         "depths": ",".join(module.depths),
         "statistics": ",".join(module.extractor.statistics),
         "backbone": backbone.name,

@@ -377,6 +377,7 @@ def test_a_single_class_runs_the_whole_pipeline(tmp_path):
     assert set(measures["validate"]["collision_lift"].values()) == {None}, "undefined between classes"
     assert all(value > 0 for value in measures["validate"]["quantisation_error"].values())
     assert measures["test"]["images"] == 3
+    assert measures["test"]["clean_accuracy"] is None, "the backbone was not trained on these classes"
     assert len(pd.read_parquet(folder / "bmus.parquet")) == 2 * 3
     assert {f"figures/{name}.png" for name in FIGURES} <= {
         str(path.relative_to(folder)) for path in folder.rglob("*.png")

@@ -48,6 +48,7 @@ def test_maps_after_a_fit(tmp_path, root, standardise):
         "cols": "4",
         "topology": "plane",
         "unit": "row * cols + col",
+        "distance": "euclidean",
         "depths": "CL1,CL2",
         "statistics": "mean,com",
         "backbone": "tests.callbacks.factories:ten_classes",
