@@ -6,8 +6,8 @@ The bounds differ in cost only, never in what is found:
 
 - :class:`Dense`: one float32 product, 2 B K D FLOPs; survivors are ties within rounding.
 - :class:`HalfPrecision`: the same product in bfloat16, many times faster where the hardware has units for it (AMX,
-  tensor cores). |x v - x' v'| <= |x - x'| |v| + |x'| |v - v'| for rounded x', v' (Cauchy-Schwarz), and the norms of
-  these differences are measured. A handful of units survive.
+  tensor cores). |x v - x' v'| <= |x - x'| |v| + |x'| |v - v'| for rounded x', v' (Cauchy-Schwarz), with
+  |x - x'| <= 2^-8 |x|, and |v - v'| measured. A handful of units survive.
 - :class:`LowRank`: right after an update of the batch rule, the prototypes are V = F P of a low rank q, so the product
   costs 2 B q (D + K).
 """
@@ -75,13 +75,11 @@ class HalfPrecision:
         """Scores (B, K) and the ceiling (B, 1) of centred codes (B, D) of these norms (B, 1)."""
         scratch, size, units = self.index.scratch, len(codes), len(self.half)
         half = scratch("half", size, codes.shape[1], torch.bfloat16).copy_(codes)
-        rounded = scratch("rounded", size, codes.shape[1]).copy_(half)
-        losses = torch.linalg.vector_norm(rounded.sub_(codes), dim=1, keepdim=True)
         dots = torch.mm(half, self.half.T, out=scratch("dots", size, units, torch.bfloat16))
         scores = scratch("scores", size, units).copy_(dots)
-        largest_dots = torch.linalg.vector_norm(scores, ord=torch.inf, dim=1, keepdim=True)
+        largest_dots = torch.maximum(scores.amax(1, keepdim=True), -scores.amin(1, keepdim=True))
         torch.sub(self.index.half_norms, scores, out=scores)
-        error = losses * (self.index.largest + self.largest_loss) + norms * self.largest_loss
+        error = norms * (LAST_BIT * (self.index.largest + self.largest_loss) + self.largest_loss)
         error.add_(largest_dots, alpha=LAST_BIT)  # the products themselves are rounded
         error.mul_(1.001).add_(self.index.rounding(norms))  # and so are the norms
         return scores, error.mul_(2).add_(_smallest(scores, count))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 ROWS = 1024  # codes at a time
-SCORES = 2**20  # scores at a time, so that they stay in the cache between the steps of a bound
+SCORES = 2**21  # scores at a time, so that they stay in the cache between the steps of a bound
 PAIRS = 512  # differences in float64 at a time
 
 
