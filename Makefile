@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint bench-map clean
+.PHONY: demo test test-slow test-peers lint bench-map clean
 
 demo: .venv/installed
 	$(BIN)/python train.py --config configs/quickstart.yaml
@@ -18,6 +18,10 @@ test: .venv/installed-dev
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# Beside other maps, which are installed for this and for the benchmark alone.
+test-peers: .venv-bench/installed .venv/installed-dev
+	.venv-bench/bin/python -m pytest tests/som/test_peers.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

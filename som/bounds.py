@@ -1,7 +1,6 @@
 """Approximate scores of all units for a code, by which a search discards those that cannot win (see som/index.py).
 
-Each bound takes centred codes x (B, D), their norms (B, 1) and a number n, and returns scores (B, K) that err by at
-most e, and a ceiling (B, 1), the n-th smallest of them plus 2 e: units above the ceiling are not among the n nearest.
+Each bound takes centred codes x (B, D) and their norms (B, 1), and returns scores (B, K) and their largest error (B, 1).
 The bounds differ in cost only, never in what is found:
 
 - :class:`Dense`: one float32 product, 2 B K D FLOPs; survivors are ties within rounding.
@@ -27,14 +26,16 @@ LAST_BIT = 2.0**-8  # largest relative error of rounding to bfloat16, with its 8
 class Dense:
     """Scores by one float32 product."""
 
+    narrow = True
+
     def __init__(self, index: Index) -> None:
         self.index = index
 
-    def __call__(self, codes: Tensor, norms: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Scores (B, K) and the ceiling (B, 1) of centred codes (B, D) of these norms (B, 1)."""
+    def __call__(self, codes: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B, K) and their largest error (B, 1), of centred codes (B, D) of these norms (B, 1)."""
         scores = self.index.scratch("scores", len(codes), len(self.index.prototypes))
         torch.addmm(self.index.half_norms, codes, self.index.centred.T, alpha=-1, out=scores)
-        return scores, _smallest(scores, count) + 2 * self.index.rounding(norms)
+        return scores, self.index.rounding(norms)
 
 
 class LowRank:
@@ -46,6 +47,8 @@ class LowRank:
         right: (q, D).
     """
 
+    narrow = True
+
     def __init__(self, index: Index, left: Tensor, right: Tensor) -> None:
         self.index, self.left, self.right = index, left, right
         # Rounding errors grow with the terms of a score, which may cancel.
@@ -54,16 +57,17 @@ class LowRank:
         parts = zip(index.centred.split(ROWS), left.split(ROWS), strict=True)
         self.largest_loss = _largest_norm(torch.addmm(part, factor, right, alpha=-1) for part, factor in parts)
 
-    def __call__(self, codes: Tensor, norms: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Scores (B, K) and the ceiling (B, 1) of centred codes (B, D) of these norms (B, 1)."""
+    def __call__(self, codes: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B, K) and their largest error (B, 1), of centred codes (B, D) of these norms (B, 1)."""
         scores = self.index.scratch("scores", len(codes), len(self.index.prototypes))
         torch.addmm(self.index.half_norms, codes @ self.right.T, self.left.T, alpha=-1, out=scores)
-        error = self.cancelling * self.index.rounding(norms) + norms * self.largest_loss
-        return scores, _smallest(scores, count) + 2 * error
+        return scores, self.cancelling * self.index.rounding(norms) + norms * self.largest_loss
 
 
 class HalfPrecision:
     """Scores by one bfloat16 product, with the bound of its error."""
+
+    narrow = False
 
     def __init__(self, index: Index) -> None:
         self.index = index
@@ -71,8 +75,8 @@ class HalfPrecision:
         parts = zip(index.centred.split(ROWS), self.half.split(ROWS), strict=True)
         self.largest_loss = _largest_norm(exact - rounded for exact, rounded in parts)
 
-    def __call__(self, codes: Tensor, norms: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Scores (B, K) and the ceiling (B, 1) of centred codes (B, D) of these norms (B, 1)."""
+    def __call__(self, codes: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B, K) and their largest error (B, 1), of centred codes (B, D) of these norms (B, 1)."""
         scratch, size, units = self.index.scratch, len(codes), len(self.half)
         half = scratch("half", size, codes.shape[1], torch.bfloat16).copy_(codes)
         dots = torch.mm(half, self.half.T, out=scratch("dots", size, units, torch.bfloat16))
@@ -81,8 +85,7 @@ class HalfPrecision:
         torch.sub(self.index.half_norms, scores, out=scores)
         error = norms * (LAST_BIT * (self.index.largest + self.largest_loss) + self.largest_loss)
         error.add_(largest_dots, alpha=LAST_BIT)  # the products themselves are rounded
-        error.mul_(1.001).add_(self.index.rounding(norms))  # and so are the norms
-        return scores, error.mul_(2).add_(_smallest(scores, count))
+        return scores, error.mul_(1.001).add_(self.index.rounding(norms))  # and so are the norms
 
 
 def fast_bounds(index: Index, codes: int) -> Dense | HalfPrecision:
@@ -123,10 +126,3 @@ def _seconds(a: Tensor, b: Tensor) -> float:
 
 def _largest_norm(parts: Iterable[Tensor]) -> float:
     return max(float(torch.linalg.vector_norm(part, dim=1).max()) for part in parts)
-
-
-def _smallest(scores: Tensor, count: int) -> Tensor:
-    """(B, 1): the ``count``-th smallest score of each code."""
-    if count == 1:  # many times faster than the general case
-        return scores.amin(1, keepdim=True)
-    return scores.topk(count, dim=1, largest=False).values[:, -1:]

@@ -4,15 +4,14 @@ A code x is ranked against prototype w_k by its score s_k = |w_k - m|^2 / 2 - (x
 |x - w_k|^2 / 2 by a constant of the code. m is the mean prototype: without this centring, codes that share a large
 offset lose their differences to float32 rounding.
 
-A bound (see som/bounds.py) gives approximate scores and a ceiling; units above it cannot win. Of the others, a code's
-only one is its BMU; several are scored again in float32, and where two scores are closer than float32 rounding,
-measured in float64 from the differences. So every search finds the BMU of a dense float64 search, whatever the bound,
-up to ties of float64.
+A bound (see som/bounds.py) gives approximate scores and their largest error; units further than two errors above the
+smallest cannot win. Of the others, a code's only one is its BMU; several are scored again in float32, and where two
+scores are closer than float32 rounding, measured in float64 from the differences. So every search finds the BMU of a
+dense float64 search, whatever the bound, up to ties of float64.
 """
 
 import warnings
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -65,12 +64,22 @@ class Index:
         small for float32 are lost whole.
         """
         limits, dimensions = torch.finfo(torch.float32), self.centred.shape[1]
-        step = 4 * limits.eps * max(dimensions, 16) ** 0.5
+        step = limits.eps * max(dimensions, 256) ** 0.5
         return step * self.largest * (norms + self.largest) + dimensions * limits.tiny
 
 
-# Centred codes (B, D), their norms (B, 1) and n -> scores (B, K) and ceiling (B, 1).
-Bounds = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+class Bounds(Protocol):
+    """How scores are approximated; see som/bounds.py.
+
+    Attributes:
+        narrow: whether the error is so small that few codes have more than one unit within it.
+    """
+
+    narrow: bool
+
+    def __call__(self, codes: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B, K), to be written to, and their largest error (B, 1), of centred codes (B, D) and norms (B, 1)."""
+        ...
 
 
 @torch.no_grad()
@@ -99,27 +108,42 @@ def _search(codes: Tensor, index: Index, bounds: Bounds, count: int) -> Nearest:
         centred = torch.sub(codes, index.mean, out=index.scratch("centred", *codes.shape))
     norms = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
     size = max(64, SCORES // len(index.prototypes))
-    pairs = []
+    best, pairs = [], []
     for first in range(0, len(codes), size):
         tile = slice(first, first + size)
-        scores, ceiling = bounds(centred[tile], norms[tile], count)
-        found = (scores <= ceiling).nonzero()
-        found[:, 0] += first
-        pairs.append(found)
-    rows, units = torch.cat(pairs).T
-    survivors = torch.bincount(rows, minlength=len(codes))
-    best = units[(survivors.cumsum(0) - survivors)[:, None] + torch.arange(count, device=units.device)]
-    open_codes = (survivors > 1).nonzero().flatten()
-    if len(open_codes) == 0:
-        return Nearest(best, 0)
-    if len(open_codes) < len(codes):
-        chosen = (survivors > 1)[rows]
-        rows, units, survivors = rows[chosen], units[chosen], survivors[open_codes]
-    scores = index.half_norms[units] - products(centred, index.centred, rows, units)
-    best[open_codes], rescored = _rank(
-        codes, index, open_codes, 2 * index.rounding(norms[open_codes]), survivors, units, scores, count
-    )
-    return Nearest(best, rescored)
+        nearest, survivors = _survivors(*bounds(centred[tile], norms[tile]), count, narrow=bounds.narrow)
+        survivors[:, 0] += first
+        best.append(nearest)
+        pairs.append(survivors)
+    units, (rows, others) = torch.cat(best), torch.cat(pairs).T
+    per_code = torch.bincount(rows, minlength=len(codes))
+    undecided = (per_code > 1).nonzero().flatten()
+    if len(undecided) == 0:
+        return Nearest(units, 0)
+    chosen = (per_code > 1)[rows]
+    rows, others, per_code = rows[chosen], others[chosen], per_code[undecided]
+    scores = index.half_norms[others] - products(centred, index.centred, rows, others)
+    slack = 2 * index.rounding(norms[undecided])
+    units[undecided], rescored = _rank(codes, index, undecided, slack, per_code, others, scores, count)
+    return Nearest(units, rescored)
+
+
+def _survivors(scores: Tensor, error: Tensor, count: int, narrow: bool) -> tuple[Tensor, Tensor]:
+    """The units (B, count) of the smallest scores (B, K), and the pairs (P, 2) of code and unit that may be nearer.
+
+    Pairs are ordered by code and unit. With a ``narrow`` error few codes have any other unit than their best: only
+    those are looked through, and the others have no pairs.
+    """
+    least, units = scores.min(1, keepdim=True) if count == 1 else scores.topk(count, dim=1, largest=False)
+    ceiling = least[:, -1:] + 2 * error
+    if count > 1 or not narrow:
+        return units, (scores <= ceiling).nonzero()
+    scores.scatter_(1, units, torch.inf)
+    several = (scores.amin(1, keepdim=True) <= ceiling).flatten().nonzero().flatten()
+    scores.scatter_(1, units, least)
+    pairs = (scores[several] <= ceiling[several]).nonzero()
+    pairs[:, 0] = several[pairs[:, 0]]
+    return units, pairs
 
 
 def _rank(
