@@ -1,7 +1,7 @@
 """Approximate scores of all units for a code, by which a search discards those that cannot win (see som/index.py).
 
-Each bound takes centred codes x (B, D) and their norms (B, 1), and returns scores (B, K) and their largest error (B, 1).
-The bounds differ in cost only, never in what is found:
+Each bound takes centred codes x (B, D) and their norms (B, 1), and returns scores (B, K) and the largest error of a
+code's scores (B, 1). The bounds differ in cost only, never in what is found:
 
 - :class:`Dense`: one float32 product, 2 B K D FLOPs; survivors are ties within rounding.
 - :class:`HalfPrecision`: the same product in bfloat16, many times faster where the hardware has units for it (AMX,

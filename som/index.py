@@ -60,8 +60,8 @@ class Index:
     def rounding(self, norms: Tensor) -> Tensor:
         """Bound of the rounding error of the float32 scores of centred codes, from their norms (any shape).
 
-        The error of a float32 sum of D products grows like the square root of D; 4 is a margin on it. Products too
-        small for float32 are lost whole.
+        The error of a float32 sum of D products grows like the square root of D, with half of eps a product; matrix
+        products sum in blocks and stay far below. Products too small for float32 are lost whole.
         """
         limits, dimensions = torch.finfo(torch.float32), self.centred.shape[1]
         step = limits.eps * max(dimensions, 256) ** 0.5
