@@ -72,7 +72,9 @@ def xpysom(codes: Tensor, side: int, epochs: int) -> Result:
     import numpy as np
     from xpysom import XPySom
 
-    som = XPySom(side, side, codes.shape[1], sigma=side / 2, sigmaN=0.5, decay_function="exponential", xp=np)
+    som = XPySom(
+        side, side, codes.shape[1], sigma=side / 2, sigmaN=0.5, decay_function="exponential", std_coeff=1, xp=np
+    )
     som._weights = pca_start(codes, side, "plane").reshape(side, side, -1).numpy()
     seconds, _ = timed(lambda: som.train(codes.numpy(), epochs))
     return seconds, torch.as_tensor(som.get_weights()).flatten(0, 1), "plane"

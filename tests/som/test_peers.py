@@ -56,7 +56,7 @@ def test_xpysom_ends_a_batch_epoch_alike():
     xpysom = pytest.importorskip("xpysom")
     import numpy as np
 
-    peer = xpysom.XPySom(SIDE, SIDE, DIMENSIONS, sigma=2.0, sigmaN=1.0, xp=np)
+    peer = xpysom.XPySom(SIDE, SIDE, DIMENSIONS, sigma=2.0, sigmaN=1.0, std_coeff=1, xp=np)
     peer._weights = START.view(SIDE, SIDE, DIMENSIONS).numpy().copy()
     peer.train(CODES.numpy(), 1)
     ours = SOM(SIDE, SIDE, topology="plane", sigma=(2.0, 2.0), epochs=1)
