@@ -6,6 +6,12 @@ from torch import Tensor
 from som.lattice import Lattice
 
 
+def check_name(what: str, name: str, allowed: tuple[str, ...]) -> None:
+    """Raise a ValueError that lists the allowed names, unless ``name`` is one of them."""
+    if name not in allowed:
+        raise ValueError(f"{what} {name!r} is unknown; choose one of {', '.join(map(repr, allowed))}")
+
+
 def check_shape(codes: Tensor, dimensions: int) -> None:
     """Refuse codes that are not (N, D).
 

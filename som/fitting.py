@@ -18,6 +18,7 @@ import torch
 from torch import Generator, Tensor, distributed
 
 from som.bounds import Dense, HalfPrecision, fast_bounds
+from som.checks import check_name
 from som.index import Bounds, Index
 from som.map import SelfOrganizingMap
 from som.rules import Rule
@@ -42,9 +43,7 @@ class Plan:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.search not in get_args(SearchMethod):
-            allowed = ", ".join(repr(name) for name in get_args(SearchMethod))
-            raise ValueError(f"search {self.search!r} is unknown; choose one of {allowed}")
+        check_name("search", self.search, get_args(SearchMethod))
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1; got {name}={value!r}")

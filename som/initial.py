@@ -9,6 +9,7 @@ from typing import Literal, assert_never, get_args
 import torch
 from torch import Generator, Tensor
 
+from som.checks import check_name
 from som.lattice import Lattice
 
 InitialMethod = Literal["sample", "random", "normal", "pca"]
@@ -65,9 +66,7 @@ def initial_prototypes(
 
 def check_initial(method: str) -> None:
     """Raise a ValueError that lists the methods, unless ``method`` is one of them."""
-    if method not in get_args(InitialMethod):
-        allowed = ", ".join(repr(name) for name in get_args(InitialMethod))
-        raise ValueError(f"initial method {method!r} is unknown; choose one of {allowed}")
+    check_name("initial method", method, get_args(InitialMethod))
 
 
 def _principal(codes: Tensor, lattice: Lattice) -> Tensor:

@@ -17,6 +17,7 @@ from typing import Literal, assert_never, get_args
 import torch
 from torch import Tensor
 
+from som.checks import check_name
 from som.lattice import Lattice
 
 Neighbourhood = Literal["gaussian", "wrapped_gaussian", "bubble"]
@@ -72,9 +73,7 @@ def neighbourhood_factors(
 
 def check_neighbourhood(kind: str) -> None:
     """Raise a ValueError that lists the neighbourhoods, unless ``kind`` is one of them."""
-    if kind not in get_args(Neighbourhood):
-        allowed = ", ".join(repr(name) for name in get_args(Neighbourhood))
-        raise ValueError(f"neighbourhood {kind!r} is unknown; choose one of {allowed}")
+    check_name("neighbourhood", kind, get_args(Neighbourhood))
 
 
 def neighbourhood_weights(factors: Factors, bmu: Tensor) -> Tensor:

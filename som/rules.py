@@ -15,6 +15,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from som.checks import check_name
+
 Rule = Literal["gradient", "batch", "ema"]
 LEAST = 1e-30  # a smaller denominator is no neighbourhood, but an underflow of one
 
@@ -30,9 +32,7 @@ def check_rule(rule: str, winner: str, alpha: tuple[float, float]) -> None:
     Raises:
         ValueError: naming what is allowed.
     """
-    if rule not in get_args(Rule):
-        allowed = ", ".join(repr(name) for name in get_args(Rule))
-        raise ValueError(f"rule {rule!r} is unknown; choose one of {allowed}")
+    check_name("rule", rule, get_args(Rule))
     if winner != "kohonen" and rule != "gradient":
         raise ValueError(f"winner {winner!r} needs rule 'gradient'; got rule {rule!r}")
     if rule == "ema" and not all(0 < weight <= 1 for weight in alpha):

@@ -122,7 +122,7 @@ Source = ArraySource | LoaderSource
 
 
 def is_source(codes: object) -> bool:
-    """Whether :func:`open_source` takes this as it is: a tensor, a memory map of floats, a DataLoader or an array."""
+    """Whether codes need no conversion to an array of floats: a tensor, a memory map of floats or a DataLoader."""
     return isinstance(codes, Tensor | DataLoader) or (isinstance(codes, np.memmap) and codes.dtype.kind == "f")
 
 

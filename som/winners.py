@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from som.checks import check_name
 from som.neighbourhood import Factors, smooth
 
 Winner = Literal["kohonen", "heskes", "soft"]
@@ -23,9 +24,7 @@ TILE = 2**24  # scores at a time
 
 def check_winner(winner: str) -> None:
     """Raise a ValueError that lists the winners, unless ``winner`` is one of them."""
-    if winner not in get_args(Winner):
-        allowed = ", ".join(repr(name) for name in get_args(Winner))
-        raise ValueError(f"winner {winner!r} is unknown; choose one of {allowed}")
+    check_name("winner", winner, get_args(Winner))
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ def case(kind="gaussian", sigma=1.2, batch=23, seed=0):
     return codes, prototypes, sums, reference.weights(bmu, 3, 5, "torus", sigma, kind)
 
 
-def close(found, expected):
+def assert_close(found, expected):
     torch.testing.assert_close(found.double(), expected.double(), rtol=1e-5, atol=1e-5)
 
 
@@ -23,7 +23,7 @@ def test_a_gradient_step_matches_loops(batch):
     codes, prototypes, sums, h = case(batch=batch)
     expected = reference.gradient_step(prototypes, codes, h, 0.3)
     gradient_step(prototypes, *sums, batch, 0.3)
-    close(prototypes, expected)
+    assert_close(prototypes, expected)
 
 
 @pytest.mark.parametrize(("kind", "sigma"), [("gaussian", 1.2), ("bubble", 0.5)])
@@ -31,7 +31,7 @@ def test_a_batch_step_matches_loops_and_units_out_of_reach_stay(kind, sigma):
     codes, prototypes, sums, h = case(kind, sigma, batch=7)
     before, expected = prototypes.clone(), reference.batch_step(prototypes, codes, h)
     batch_step(prototypes, *sums)
-    close(prototypes, expected)
+    assert_close(prototypes, expected)
     unreached = h.sum(0) == 0
     assert unreached.any() == (kind == "bubble")
     assert torch.equal(prototypes[unreached], before[unreached])
@@ -47,7 +47,7 @@ def test_moving_averages_match_loops():
         numerator = (1 - alpha) * numerator + alpha * h.T @ codes.double() / batch
         denominator = (1 - alpha) * denominator + alpha * h.sum(0) / batch
         expected = torch.where(denominator[:, None] > 0, numerator / denominator[:, None], expected)
-        close(prototypes, expected)
+        assert_close(prototypes, expected)
     assert (denominator == 0).any()
 
 
@@ -58,7 +58,7 @@ def test_a_moving_average_that_forgets_everything_is_the_batch_rule():
     average.step(prototypes, *(part * 5 for part in sums), 7, 0.5)
     average.step(prototypes, *sums, 23, 1.0)
     batch_step(other, *sums)
-    close(prototypes, other)
+    assert_close(prototypes, other)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.5])
@@ -69,7 +69,7 @@ def test_rules_commute_with_a_shift(shift):
         here, there = prototypes.clone(), prototypes - shift
         step(here, numerator, denominator)
         step(there, *shifted)
-        close(there, here - shift)
+        assert_close(there, here - shift)
 
 
 def test_no_codes_move_nothing():
