@@ -14,7 +14,7 @@ from measures.nulls import uniform_hits
 from measures.occupancy import Hits
 from som.lattice import Lattice, Topology
 
-POINTS = 2**22  # distances in memory at a time
+POINTS = 2**17  # distances in memory at a time: few enough to stay in cache
 
 
 def center_distances(hits: Tensor, centers: Tensor, lattice: Lattice) -> Tensor:
@@ -39,10 +39,12 @@ def center_distances(hits: Tensor, centers: Tensor, lattice: Lattice) -> Tensor:
     grid = check_hits(hits, lattice)
     if centers.shape != (len(hits), 2):
         raise ValueError(f"centers must be ({len(hits)}, 2), one a class; got shape {tuple(centers.shape)}")
-    row = _axis_steps(torch.arange(lattice.rows, device=hits.device), centers[:, :1], lattice.rows, lattice.topology)
-    col = _axis_steps(torch.arange(lattice.cols, device=hits.device), centers[:, 1:], lattice.cols, lattice.topology)
+    row, col = (
+        _axis_steps(torch.arange(length, device=hits.device), center[:, None], length, lattice.topology).square()
+        for length, center in zip((lattice.rows, lattice.cols), centers.unbind(1), strict=True)
+    )
     sums = [
-        (part * torch.hypot(rows[:, :, None], cols[:, None])).sum((1, 2))
+        (part * (rows[:, :, None] + cols[:, None]).sqrt()).sum((1, 2))
         for part, rows, cols in zip(*(x.split(max(1, POINTS // lattice.units)) for x in (grid, row, col)), strict=True)
     ]
     return torch.cat(sums) / grid.sum((1, 2))

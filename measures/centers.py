@@ -75,8 +75,8 @@ def class_centers(hits: Tensor, lattice: Lattice) -> ClassCenters:
     grid = check_hits(hits, lattice)
     axis = _circle if lattice.topology == "torus" else _line
     rows, cols = axis(grid.sum(2)), axis(grid.sum(1))
-    *numbers, ambiguous = (torch.stack(pair, dim=1) for pair in zip(rows, cols, strict=True))
-    return ClassCenters(*numbers, ambiguous=ambiguous.any(1))
+    center, variance, resultant, gap, ambiguous = (torch.stack(pair, dim=1) for pair in zip(rows, cols, strict=True))
+    return ClassCenters(center, variance, resultant, gap, ambiguous.any(1))
 
 
 def paper_naive_centers(hits: Tensor, lattice: Lattice) -> Tensor:

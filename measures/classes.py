@@ -11,17 +11,16 @@ U-statistics of Simpson's index, 1949, and of Morisita's index between samples, 
 1 at any sample size, where mutual information, purity and NMI read high from few samples.
 
 With a radius r, two samples meet if their units are at most r steps apart along each axis: the second factor of each
-product is smoothed over the lattice with a bubble, and the sample itself is taken out, n_uc (sum_v~u n_vc - 1). More
-pairs meet than share a unit, so the lift varies less where samples are few, and is the lower the wider the radius.
+product becomes the sum over the units within r, less the sample itself where the class is its own. All displacements
+are counted at once (measures/pairs.py). More pairs meet than share a unit, so the lift varies less where samples are
+few, and falls towards 1 as the radius grows.
 """
 
-import torch
 from torch import Tensor
 
-from measures.centers import check_hits
 from measures.occupancy import Hits
+from measures.pairs import box_kernel, pair_means
 from som.lattice import Lattice, Topology
-from som.neighbourhood import neighbourhood_factors, smooth
 
 
 def collision_lift(hits: Tensor, lattice: Lattice | None = None, radius: int = 0) -> Tensor:
@@ -52,18 +51,18 @@ def collision_lift(hits: Tensor, lattice: Lattice | None = None, radius: int = 0
     """
     if radius < 0 or (radius > 0 and lattice is None):
         raise ValueError(f"radius must be 0 or more, and above 0 needs the map's lattice; got radius={radius}")
-    if lattice is not None:
-        check_hits(hits, lattice)
+    if lattice is not None and radius > 0:
+        means = pair_means(hits, box_kernel(lattice, radius, hits.device)[None], lattice)[0]
+        return (means.mean_within / means.between).float()
     hits = hits[hits.sum(1) > 0].double()
     totals = hits.sum(1)
     repeated = totals >= 2
     pairs = totals[repeated] * (totals[repeated] - 1)
-    same = ((hits * (_around(hits, lattice, radius) - 1)).sum(1)[repeated] / pairs).mean()
+    same = ((hits * (hits - 1)).sum(1)[repeated] / pairs).mean()
     shares = hits / totals[:, None]
     # By unit, against the sum of the other classes: exactly 0 where a unit holds one class, which the square of the sum
     # minus the sum of squares would not be.
-    others = _around(shares.sum(0) - shares, lattice, radius)
-    different = (shares * others).sum() / (len(totals) * (len(totals) - 1))
+    different = (shares * (shares.sum(0) - shares)).sum() / (len(totals) * (len(totals) - 1))
     return (same / different).float()
 
 
@@ -128,11 +127,3 @@ class NearCollisionLift(Hits):
     def compute(self) -> Tensor:
         """The lift: scalar float32; infinity or NaN as in :func:`collision_lift`."""
         return collision_lift(self.hits, self.lattice, self.radius)
-
-
-def _around(field: Tensor, lattice: Lattice | None, radius: int) -> Tensor:
-    """Sums over the units within the radius of each: (C, K), exact for whole numbers, and 0 where all are 0."""
-    if lattice is None or radius == 0:
-        return field
-    factors = neighbourhood_factors("bubble", lattice, float(radius), field.device, field.dtype)
-    return smooth(factors, field.T).T

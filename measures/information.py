@@ -48,10 +48,23 @@ def information(hits: Tensor, permutations: int = 200, seed: int = 0) -> dict[st
     """
     expected = expected_information(hits)
 
-    def statistics(table: Tensor) -> dict[str, Tensor]:
-        return plug_ins(table) | {"adjusted_mutual_information": _adjusted(table, expected)}
+    return permutation_test(lambda table: information_values(table, expected), hits, INFORMATION, permutations, seed)
 
-    return permutation_test(statistics, hits, INFORMATION, permutations, seed)
+
+def information_values(hits: Tensor, expected: Tensor) -> dict[str, Tensor]:
+    """The values of :func:`information` alone, for a test that holds others too.
+
+    Args:
+        hits: (C, K) counts by class and unit.
+        expected: :func:`expected_information` of any table with the same sums over classes and over units.
+
+    Returns:
+        Scalars float64.
+    """
+    values = plug_ins(hits)
+    possible = (_entropy(hits.sum(1)) + _entropy(hits.sum(0))) / 2 - expected
+    adjusted = torch.where(possible > 1e-9, (values["mutual_information"] - expected) / possible, torch.nan)
+    return values | {"adjusted_mutual_information": adjusted}
 
 
 def plug_ins(hits: Tensor) -> dict[str, Tensor]:
@@ -63,15 +76,22 @@ def plug_ins(hits: Tensor) -> dict[str, Tensor]:
     Returns:
         Scalars float64; see :func:`information`.
     """
-    hits = hits[hits.sum(1) > 0]
-    total = hits.sum().double()
-    joint, classes, units = (_entropy(counts) for counts in (hits.flatten(), hits.sum(1), hits.sum(0)))
-    shares = hits / hits.sum(1, keepdim=True)
-    several = torch.tensor(1.0 if len(hits) >= 2 else torch.nan, dtype=torch.float64, device=hits.device)
+    hits = hits[hits.sum(1) > 0].long()
+    totals, total = hits.sum(1), hits.sum()
+    if not len(hits):
+        nothing = torch.full((), torch.nan, dtype=torch.float64, device=hits.device)
+        return dict.fromkeys(("mutual_information", "purity", "jensen_shannon"), nothing)
+    # n log n by table: most counts are 0, and few numbers occur.
+    n = torch.arange(int(hits.max()) + 1, dtype=torch.float64, device=hits.device)
+    terms = torch.xlogy(n, n)[hits].sum(1) / math.log(2)
+    joint = total.double().log2() - terms.sum() / total
+    within = (totals.double().log2() - terms / totals).mean()
+    mixture = (1 / totals.double()) @ hits.double()
+    several = 1.0 if len(hits) >= 2 else torch.nan
     return {
-        "mutual_information": (classes + units - joint).clamp(min=0) * several,
-        "purity": hits.amax(0).sum() / total if len(hits) else several,
-        "jensen_shannon": (_entropy(shares.double().sum(0)) - _entropy(hits).mean()).clamp(min=0) * several,
+        "mutual_information": (_entropy(totals) + _entropy(hits.sum(0)) - joint).clamp(min=0) * several,
+        "purity": hits.amax(0).sum().double() / total,
+        "jensen_shannon": (_entropy(mixture) - within).clamp(min=0) * several,
     }
 
 
@@ -91,7 +111,7 @@ def adjusted_mutual_information(hits: Tensor) -> Tensor:
         >>> adjusted_mutual_information(torch.tensor([[1, 1], [1, 1]]))
         tensor(-0.5000)
     """
-    return _adjusted(hits, expected_information(hits)).float()
+    return information_values(hits, expected_information(hits))["adjusted_mutual_information"].float()
 
 
 def expected_information(hits: Tensor) -> Tensor:
@@ -145,12 +165,6 @@ class AdjustedMutualInformation(Hits):
     def compute(self) -> Tensor:
         """The adjusted information: scalar float32; NaN as in :func:`adjusted_mutual_information`."""
         return adjusted_mutual_information(self.hits)
-
-
-def _adjusted(hits: Tensor, expected: Tensor) -> Tensor:
-    mutual = plug_ins(hits)["mutual_information"]
-    possible = (_entropy(hits.sum(1)) + _entropy(hits.sum(0))) / 2 - expected
-    return torch.where(possible > 1e-9, (mutual - expected) / possible, torch.nan)
 
 
 def _entropy(counts: Tensor) -> Tensor:

@@ -112,7 +112,10 @@ def permutation_test(
         drawn = statistics(permuted_hits(hits, generator))
         for name, values in draws.items():
             values.append(float(drawn[name]))
-    return {name: against_null(float(observed[name]), draws[name], alternative) for name, alternative in alternatives.items()}
+    return {
+        name: against_null(float(observed[name]), draws[name], alternative)
+        for name, alternative in alternatives.items()
+    }
 
 
 def against_null(value: float, draws: list[float], alternative: Alternative) -> AgainstNull:

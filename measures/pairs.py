@@ -21,7 +21,7 @@ from measures.centers import check_hits
 from measures.occupancy import Hits
 from som.lattice import Lattice, Topology
 
-VALUES = 2**22  # complex numbers in memory at a time
+VALUES = 2**17  # complex numbers in memory at a time: few enough to stay in cache
 ROUNDING = 1e-13  # of a kernel's largest value: below it the transforms' rounding decides
 
 
@@ -85,8 +85,8 @@ def pair_means(hits: Tensor, kernels: Tensor, lattice: Lattice) -> list[PairMean
 
     Args:
         hits: (C, K) counts by class and unit.
-        kernels: (G, rows', cols') float64, non-negative symmetric functions of the displacement on :func:`frame` of the lattice,
-            displacement 0 first.
+        kernels: (G, rows', cols') float64, non-negative symmetric functions of the displacement on :func:`frame` of
+            the lattice, displacement 0 first.
         lattice: the map's lattice.
 
     Returns:
@@ -106,10 +106,10 @@ def pair_means(hits: Tensor, kernels: Tensor, lattice: Lattice) -> list[PairMean
     height = max(1, VALUES // wide.units)
     for part, total in zip(grid.split(height), totals.split(height), strict=True):
         spectra = torch.fft.rfft2(part, s=(wide.rows, wide.cols))
-        sums.append(spectra.abs().square().flatten(1) @ transforms)  # (c, G)
+        sums.append(_power(spectra).flatten(1) @ transforms)  # (c, G)
         own += (sums[-1] / total[:, None].square()).sum(0)
         mass += (spectra / total[:, None, None]).sum(0)
-    every = mass.abs().square().flatten() @ transforms
+    every = _power(mass).flatten() @ transforms
     between = (every - own) / (len(totals) * (len(totals) - 1))
     within = kernels.new_full((len(kernels), len(hits)), torch.nan)
     if len(totals):
@@ -134,6 +134,12 @@ def distance_kernel(lattice: Lattice, device: torch.device | None = None) -> Ten
     """Lattice distance by displacement, (rows', cols') float64 on :func:`frame` of the lattice."""
     rows, cols = (steps[0].double() for steps in frame(lattice).axis_distances(device))
     return torch.hypot(rows[:, None], cols)
+
+
+def box_kernel(lattice: Lattice, radius: int, device: torch.device | None = None) -> Tensor:
+    """1 where a displacement is at most ``radius`` along each axis, else 0: (rows', cols') float64 on the frame."""
+    rows, cols = (steps[0] <= radius for steps in frame(lattice).axis_distances(device))
+    return (rows[:, None] & cols).double()
 
 
 class DistanceRatio(Hits):
@@ -173,3 +179,7 @@ def _frequency_weights(torus: Lattice, device: torch.device) -> Tensor:
     if torus.cols % 2 == 0:
         weights[:, -1] = 1
     return weights
+
+
+def _power(spectra: Tensor) -> Tensor:
+    return spectra.real.square() + spectra.imag.square()
