@@ -2,8 +2,8 @@
 
 from measures.center_distances import (
     CenterDistance,
-    center_distances,
     distances_between_centers,
+    distances_to_centers,
     mean_center_distance,
     uniform_center_distance,
 )
@@ -18,7 +18,7 @@ from measures.codes_spectrum import participation_ratio, pca_spectrum, principal
 from measures.collection import map_measures
 from measures.displacement import MapDisplacement, map_displacement
 from measures.equal_n import Comparison, compare, equal_samples, equalise_hits, subsample_hits
-from measures.information import AdjustedMutualInformation, adjusted_mutual_information, information
+from measures.information import AdjustedMutualInformation, adjusted_mutual_information, information_measures
 from measures.intervals import Interval, jackknife
 from measures.neighbourhoods import continuity, trustworthiness
 from measures.nulls import AgainstNull, permutation_test, permuted_hits, uniform_hits
@@ -77,7 +77,6 @@ __all__ = [
     "SampledCodes",
     "TopographicError",
     "adjusted_mutual_information",
-    "center_distances",
     "chance_accuracy",
     "class_centers",
     "class_means",
@@ -91,13 +90,13 @@ __all__ = [
     "density",
     "distance_ratio",
     "distances_between_centers",
+    "distances_to_centers",
     "effective_units",
     "energy_distances",
     "equal_samples",
     "equalise_hits",
     "expected_dead_units",
     "explained_variance",
-    "information",
     "intrinsic_dimension",
     "jackknife",
     "knn_accuracy",
@@ -126,6 +125,7 @@ __all__ = [
     "rsa",
     "subsample_hits",
     "success_rate",
+    "information_measures",
     "topographic_error",
     "trustworthiness",
     "unfold",

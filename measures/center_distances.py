@@ -17,7 +17,7 @@ from som.lattice import Lattice, Topology
 POINTS = 2**17  # distances in memory at a time: few enough to stay in cache
 
 
-def center_distances(hits: Tensor, centers: Tensor, lattice: Lattice) -> Tensor:
+def distances_to_centers(hits: Tensor, centers: Tensor, lattice: Lattice) -> Tensor:
     """Mean distance of each class's samples to its center; lower is more compact, 0 = all on one unit.
 
     Args:
@@ -33,7 +33,7 @@ def center_distances(hits: Tensor, centers: Tensor, lattice: Lattice) -> Tensor:
 
     Example:
         >>> hits = torch.tensor([[1, 0, 0, 0, 0, 1]])
-        >>> center_distances(hits, class_centers(hits, Lattice(1, 6)).center, Lattice(1, 6))
+        >>> distances_to_centers(hits, class_centers(hits, Lattice(1, 6)).center, Lattice(1, 6))
         tensor([0.5000], dtype=torch.float64)
     """
     grid = check_hits(hits, lattice)
@@ -99,7 +99,7 @@ def mean_center_distance(hits: Tensor, lattice: Lattice) -> Tensor:
     Returns:
         Scalar float64, in lattice steps; classes without samples do not count, and NaN if none has any.
     """
-    return center_distances(hits, class_centers(hits, lattice).center, lattice).nanmean()
+    return distances_to_centers(hits, class_centers(hits, lattice).center, lattice).nanmean()
 
 
 class CenterDistance(Hits):

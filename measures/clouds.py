@@ -94,6 +94,8 @@ def _contrast(hits: Tensor, kernel: Tensor, lattice: Lattice) -> Tensor:
     """2 E g(x, y) - E g(x, x') - E g(y, y') for any two classes, (C, C)."""
     grid = check_hits(hits, lattice)
     within = pair_means(hits, kernel[None], lattice)[0].within
+    if not len(hits):
+        return grid.new_zeros(0, 0)
     shares = grid / grid.sum((1, 2), keepdim=True)
     wide = frame(lattice)
     size, transform = (wide.rows, wide.cols), torch.fft.rfft2(kernel).real
@@ -101,6 +103,6 @@ def _contrast(hits: Tensor, kernel: Tensor, lattice: Lattice) -> Tensor:
     for part in shares.split(max(1, VALUES // wide.units)):
         fields = torch.fft.irfft2(torch.fft.rfft2(part, s=size) * transform, s=size)
         rows.append(fields[:, : lattice.rows, : lattice.cols].flatten(1) @ shares.flatten(1).T)
-    contrast = 2 * torch.cat(rows) - within[:, None] - within if rows else shares.new_zeros(0, 0)
+    contrast = 2 * torch.cat(rows) - within[:, None] - within
     contrast = (contrast + contrast.T) / 2
     return contrast.fill_diagonal_(0.0).masked_fill_(within.isnan()[:, None] | within.isnan(), torch.nan)

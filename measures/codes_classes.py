@@ -64,7 +64,7 @@ def knn_accuracy(
 
     Returns:
         Scalar float32; about 1 / C by chance. Classes with equally many neighbours are named with equal chance, a
-        class that ``train`` lacks never. NaN without training or test samples.
+        class that ``train`` lacks never; of training codes at equal distance any may come first. NaN without training or test samples.
 
     Raises:
         ValueError: if codes and labels do not pair up, a code is not finite, a label is out of range, or

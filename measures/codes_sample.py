@@ -119,7 +119,8 @@ def random_keys(id: Tensor, seed: int) -> Tensor:
     Returns:
         (N,) int64 from 0 to 2^63 - 2.
     """
-    mixed = id + seed * -7046029254386353131  # 0x9E3779B97F4A7C15, wrapped as int64 wraps
+    start = (seed * 0x9E3779B97F4A7C15 + 2**63) % 2**64 - 2**63  # wrapped as int64 wraps
+    mixed = id + start
     for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
         mixed = (mixed ^ _shift_right(mixed, shift)) * factor
     mixed = mixed ^ _shift_right(mixed, 31)

@@ -2,7 +2,7 @@
 
 The first three are plug-in estimates and read high where samples are few for the units: of BMUs that know nothing of
 the labels, on 1,600 units with 10 classes and 500 samples, mutual information reads 3.07 of 3.32 bits and purity 0.88.
-So they are reported beside shuffled labels only: :func:`information` does, and single values stay in this file.
+So they are reported beside shuffled labels only: :func:`information_measures` does, and single values stay in this file.
 
 Adjusted mutual information (Vinh, Epps and Bailey 2010) takes the mean over shuffled labels out: it is 0 on average if
 the labels say nothing, and 1 if units and classes name each other. With E[I] that mean and H the two entropies,
@@ -30,7 +30,7 @@ INFORMATION: Mapping[str, Alternative] = {
 }
 
 
-def information(hits: Tensor, permutations: int = 200, seed: int = 0) -> dict[str, AgainstNull]:
+def information_measures(hits: Tensor, permutations: int = 200, seed: int = 0) -> dict[str, AgainstNull]:
     """Mutual information (bits), purity, Jensen-Shannon divergence (bits) and AMI, beside shuffled labels.
 
     Higher = units tell more of the class. Without a class structure each reads its ``null_mean``, not 0 (AMI: 0).
@@ -52,7 +52,7 @@ def information(hits: Tensor, permutations: int = 200, seed: int = 0) -> dict[st
 
 
 def information_values(hits: Tensor, expected: Tensor) -> dict[str, Tensor]:
-    """The values of :func:`information` alone, for a test that holds others too.
+    """The values of :func:`information_measures` alone, for a test that holds others too.
 
     Args:
         hits: (C, K) counts by class and unit.
@@ -74,7 +74,7 @@ def plug_ins(hits: Tensor) -> dict[str, Tensor]:
         hits: (C, K) counts by class and unit.
 
     Returns:
-        Scalars float64; see :func:`information`.
+        Scalars float64; see :func:`information_measures`.
     """
     hits = hits[hits.sum(1) > 0].long()
     totals, total = hits.sum(1), hits.sum()

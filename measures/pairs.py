@@ -104,13 +104,13 @@ def pair_means(hits: Tensor, kernels: Tensor, lattice: Lattice) -> list[PairMean
     transforms = (torch.fft.rfft2(kernels).real * weights).flatten(1).T / wide.units  # (F, G)
     sums, own, mass = [], kernels.new_zeros(len(kernels)), weights.new_zeros(weights.shape, dtype=torch.complex128)
     height = max(1, VALUES // wide.units)
-    for part, total in zip(grid.split(height), totals.split(height), strict=True):
+    for part, total in zip(grid.split(height), totals.split(height), strict=True) if len(grid) else ():
         spectra = torch.fft.rfft2(part, s=(wide.rows, wide.cols))
         sums.append(_power(spectra).flatten(1) @ transforms)  # (c, G)
         own += (sums[-1] / total[:, None].square()).sum(0)
         mass += (spectra / total[:, None, None]).sum(0)
     every = _power(mass).flatten() @ transforms
-    between = (every - own) / (len(totals) * (len(totals) - 1))
+    between = (every - own) / (len(totals) * (len(totals) - 1)) if len(totals) >= 2 else own * torch.nan
     within = kernels.new_full((len(kernels), len(hits)), torch.nan)
     if len(totals):
         selves = totals[:, None] * kernels[:, 0, 0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from measures.center_distances import center_distances, distances_between_centers, mean_center_distance
+from measures.center_distances import distances_between_centers, distances_to_centers, mean_center_distance
 from measures.centers import check_hits, class_centers, paper_naive_centers
 from measures.clouds import straight_kernel, von_mises_kernel
 from measures.information import INFORMATION, expected_information, information_values
@@ -156,7 +156,7 @@ def _statistics(hits: Tensor, lattice: Lattice, kernels: Tensor) -> dict[str, Te
     distance, straight, kernel, *meeting = pair_means(hits, kernels, lattice)
     lifts = [means.mean_within / means.between for means in meeting]
     centers = class_centers(hits, lattice).center, paper_naive_centers(hits, lattice)
-    intrinsic, naive = (center_distances(hits, center, lattice).nanmean() for center in centers)
+    intrinsic, naive = (distances_to_centers(hits, center, lattice).nanmean() for center in centers)
     return {
         "class_effective_units": 1 / meeting[0].mean_within,
         "collision_lift": lifts[0],
