@@ -45,7 +45,7 @@ def nearest_class_mean(
         distances = torch.cdist(codes.double(), means.nan_to_num(), compute_mode="donot_use_mm_for_euclid_dist")
         nearest = distances.masked_fill_(~known, torch.inf)
         nearest = nearest == nearest.amin(1, keepdim=True)
-        chance += (nearest.gather(1, label[:, None])[:, 0] / nearest.sum(1)).sum(dtype=torch.float64)
+        chance += (nearest.gather(1, label[:, None])[:, 0] / nearest.sum(1).double()).sum()
     return (chance / len(test)).float()
 
 
@@ -64,7 +64,8 @@ def knn_accuracy(
 
     Returns:
         Scalar float32; about 1 / C by chance. Classes with equally many neighbours are named with equal chance, a
-        class that ``train`` lacks never; of training codes at equal distance any may come first. NaN without training or test samples.
+        class that ``train`` lacks never; of training codes at equal distance any may come first. NaN without training
+        or test samples.
 
     Raises:
         ValueError: if codes and labels do not pair up, a code is not finite, a label is out of range, or
@@ -90,7 +91,7 @@ def knn_accuracy(
         votes = torch.zeros(len(codes), num_classes, dtype=torch.int64, device=test.device)
         votes.scatter_add_(1, train_label[nearest], torch.ones_like(nearest))
         most = votes == votes.amax(1, keepdim=True)
-        chance += (most.gather(1, label[:, None])[:, 0] / most.sum(1)).sum(dtype=torch.float64)
+        chance += (most.gather(1, label[:, None])[:, 0] / most.sum(1).double()).sum()
     return (chance / len(test)).float()
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.spatial.distance import jensenshannon
 from sklearn import metrics
 
@@ -39,8 +40,15 @@ def test_expected_information_of_uneven_sums_in_any_chunks(values, monkeypatch):
     bmu = torch.randint(20, (300, 2), generator=generator).prod(1) % 30
     label = torch.randint(6, (300, 2), generator=generator).prod(1) % 7
     hits = reference.table(bmu, label, 30, 7)
-    expected = metrics.cluster.expected_mutual_information(metrics.cluster.contingency_matrix(label, bmu), 300)
-    assert expected_information(hits).item() == pytest.approx(expected / math.log(2), rel=1e-9)
+    expected = sum(
+        float(stats.hypergeom(300, a, b).pmf(n)) * n / 300 * math.log2(300 * n / (a * b))
+        for a in hits.sum(1).tolist()
+        for b in hits.sum(0).tolist()
+        for n in range(1, min(a, b) + 1)
+    )
+    assert expected_information(hits).item() == pytest.approx(expected, rel=1e-9)
+    nats = metrics.cluster.expected_mutual_information(metrics.cluster.contingency_matrix(label, bmu), 300)
+    assert expected == pytest.approx(nats / math.log(2), rel=1e-7)
 
 
 def test_jensen_shannon_of_two_clouds_is_scipys():

@@ -21,7 +21,7 @@ def scores(samples, unit, lattice, sigma, classes):
 
 
 def chance_of(label, votes):
-    best = [c for c, vote in enumerate(votes) if vote > max(votes) - 1e-9]
+    best = [c for c, vote in enumerate(votes) if vote >= max(votes) * (1 - 1e-9)]
     return (label in best) / len(best)
 
 
@@ -31,7 +31,7 @@ def listed(hits):
 
 @settings(deadline=None, max_examples=60)
 @given(
-    reference.tables(3, 12), reference.tables(3, 12), st.sampled_from([0.3, 1.0]), st.sampled_from(["torus", "plane"])
+    reference.tables(3, 12), reference.tables(3, 12), st.sampled_from([0.6, 1.0]), st.sampled_from(["torus", "plane"])
 )
 def test_matches_a_loop_over_samples(train, test, sigma, topology):
     lattice = Lattice(3, 4, topology)
@@ -41,7 +41,7 @@ def test_matches_a_loop_over_samples(train, test, sigma, topology):
 
 
 @settings(deadline=None, max_examples=80)
-@given(reference.tables(3, 12), st.sampled_from([0.3, 1.0]), st.sampled_from(["torus", "plane"]))
+@given(reference.tables(3, 12), st.sampled_from([0.6, 1.0]), st.sampled_from(["torus", "plane"]))
 def test_leaving_out_is_taking_each_sample_away(hits, sigma, topology):
     lattice, samples = Lattice(3, 4, topology), listed(hits)
     present = sorted({c for c, _ in samples})
