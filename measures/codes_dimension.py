@@ -24,8 +24,9 @@ VALUES = 2**22  # distances in memory at a time
 def intrinsic_dimension(codes: Tensor, discard: float = 0.1, confidence: float = 0.95) -> Interval:
     """Intrinsic dimension by TwoNN; neither direction is better.
 
-    It reads low where the dimension is high for the number of codes (above about 20), and depends on the scale that
-    neighbours lie at: compare at equal N. Time grows with N^2 D; give a sample of some thousand.
+    It reads low where many codes lie at an edge, as of a cube of high dimension: 8.6 of 10 and 15.8 of 20 dimensions
+    from 4,000 codes. It depends on the scale that neighbours lie at: compare at equal N. Time grows with N^2 D; give a
+    sample of some thousand.
 
     Args:
         codes: (N, D), finite.

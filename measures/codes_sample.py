@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 LAST = torch.iinfo(torch.int64).max  # key of a place that is still free
 
@@ -66,11 +65,11 @@ class CodeSample(Metric):
         self.samples = samples
         self.seed = seed
         places = torch.zeros(samples, dtype=torch.int64)
-        # Fixed sizes, so that processes can gather them whatever each has seen.
-        self.add_state("sample_key", places + LAST, dist_reduce_fx="cat")
-        self.add_state("sample_id", places.clone(), dist_reduce_fx="cat")
-        self.add_state("sample_label", places.clone(), dist_reduce_fx="cat")
-        self.add_state("sample_codes", torch.zeros(samples, dimensions), dist_reduce_fx="cat")
+        # Of fixed size, so that processes can gather them whatever each has seen.
+        self.add_state("sample_key", places + LAST, dist_reduce_fx=_all_places)
+        self.add_state("sample_id", places.clone(), dist_reduce_fx=_all_places)
+        self.add_state("sample_label", places.clone(), dist_reduce_fx=_all_places)
+        self.add_state("sample_codes", torch.zeros(samples, dimensions), dist_reduce_fx=_all_places)
 
     def update(self, id: Tensor, label: Tensor, codes: Tensor) -> None:
         """Offer codes to the sample.
@@ -100,9 +99,7 @@ class CodeSample(Metric):
 
     def compute(self) -> SampledCodes:
         """The sample, at most n codes of all processes together."""
-        key, *rest = (
-            dim_zero_cat(state) for state in (self.sample_key, self.sample_id, self.sample_label, self.sample_codes)
-        )
+        key, rest = self.sample_key, (self.sample_id, self.sample_label, self.sample_codes)
         order = key.argsort(stable=True)[: self.samples]
         order = order[key[order] < LAST]
         order = order[rest[0][order].argsort(stable=True)]
@@ -125,6 +122,11 @@ def random_keys(id: Tensor, seed: int) -> Tensor:
         mixed = (mixed ^ _shift_right(mixed, shift)) * factor
     mixed = mixed ^ _shift_right(mixed, 31)
     return (mixed & LAST).clamp(max=LAST - 1)
+
+
+def _all_places(gathered: Tensor) -> Tensor:
+    """(processes, n, ...) to (processes x n, ...)."""
+    return gathered.flatten(0, 1)
 
 
 def _shift_right(values: Tensor, bits: int) -> Tensor:
