@@ -98,6 +98,13 @@ def test_ambiguous_where_samples_do_not_tell():
     found = class_centers(two_heaps, lattice)
     assert found.gap[:, 1].tolist() == [0, 0]
     assert found.ambiguous.tolist() == [True, True]
+    # Nearly as good on either side: more samples of the same proportions settle it.
+    nearly = torch.zeros(2, 480, dtype=torch.int64)
+    nearly[:, 0], nearly[:, 11], nearly[:, 13] = 150, 30, 20
+    nearly[1] *= 10_000
+    found = class_centers(nearly, lattice)
+    assert found.gap[0, 1] == found.gap[1, 1] > 0
+    assert found.ambiguous.tolist() == [True, False]
     band = torch.zeros(1, 480, dtype=torch.int64)
     band[0, 24:48] = 10  # one row: all columns
     assert class_centers(band, lattice).ambiguous.tolist() == [True]

@@ -21,6 +21,7 @@ def test_finds_the_shift_and_the_flip_again():
         found = prototype_distance(5 * moved.reshape(12, 5), reference, LATTICE)
         assert found.mean == pytest.approx(0, abs=1e-6)
         assert found.by_unit.abs().max() < 1e-6
+    assert prototype_distance(grid.roll((1, 3), (0, 1)).reshape(12, 5), reference, LATTICE).alignment.shift == (2, 1)
 
 
 def test_match_scipy_and_no_other_shift_is_nearer():

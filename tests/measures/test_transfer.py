@@ -53,6 +53,11 @@ def test_leaving_out_is_taking_each_sample_away(hits, sigma, topology):
     assert left_out_transfer(hits, lattice, sigma).item() == pytest.approx(expected, abs=1e-6, nan_ok=True)
 
 
+def test_a_sample_that_breaks_even_is_named_by_chance():
+    for hits, expected in (([[2], [1]], 1 / 3), ([[2], [1], [1]], 1 / 6), ([[3], [1]], 3 / 4), ([[1], [1]], 0)):
+        assert left_out_transfer(torch.tensor(hits), Lattice(1, 1)).item() == pytest.approx(expected)
+
+
 def test_labels_that_say_nothing_read_chance():
     lattice, generator = Lattice(5, 7), torch.Generator().manual_seed(0)
     hits, _ = reference.blobs(lattice, 5, 200, spread=1.0)
