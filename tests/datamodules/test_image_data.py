@@ -18,14 +18,15 @@ def test_batches_keep_the_contract(make_tree):
         assert ids.dtype == torch.int64
         assert len(set(ids.tolist())) == count
     assert data.classes == ["ant", "bee", "cat"]
-    assert data.imagenet_indices is None
+    assert data.label_map is None
 
 
 def test_wnid_folders_map_to_imagenet(make_tree):
     root = make_tree({"val": 1}, classes=("n01440764", "n02108422"))
     data = ImageData(str(root), num_workers=0)
     data.setup("validate")
-    assert data.imagenet_indices == [0, 243]
+    assert data.label_map.indices == [0, 243]
+    assert data.classes == ["tench, Tinca tinca", "bull mastiff"]
     with pytest.raises(FileNotFoundError, match=r"has no train/ folder \(it has: val\)"):
         data.setup("fit")
 
@@ -47,7 +48,8 @@ def test_attack_images_are_a_seeded_draw_over_all_classes(make_tree):
     def drawn(seed):
         data = ImageData(str(root), resize=24, crop=20, attack_images=9, num_workers=0, seed=seed)
         data.setup("test")
-        return [(file.id, file.label) for file in data.test_dataloader().dataset.files]
+        samples = data.test_dataloader().dataset.samples
+        return list(zip(samples.ids.tolist(), samples.labels.tolist(), strict=True))
 
     first = drawn(0)
     assert first == sorted(set(first))
@@ -76,7 +78,7 @@ def test_corrupt_files_are_counted_and_reported(make_tree):
     data = ImageData(str(root), resize=24, crop=20, batch_size=1, num_workers=0)
     with pytest.warns(UserWarning, match="train: skipped 1 of 6 unreadable images"):
         data.setup("fit")
-    assert [item.path.name for item in data.corrupt["train"]] == ["000.png"]
+    assert data.corrupt["train"] == [("train/ant/000.png", "not an image file")]
     strict = ImageData(str(root), on_corrupt="error", num_workers=0)
     with pytest.raises(ValueError, match="1 of 6 images cannot be read"):
         strict.setup("fit")
