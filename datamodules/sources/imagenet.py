@@ -98,5 +98,5 @@ def _devkit(root: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
             ) from error
     try:
         return torch.load(path, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
         raise OSError(f"'{path}' is damaged: remove it, and it is made anew from {ARCHIVES['devkit']}") from error

@@ -16,6 +16,7 @@ from measures import wilson_interval
 from som import Lattice
 from tests.callbacks.conftest import TAPS, WNIDS, make_data, make_module, make_trainer
 from tests.callbacks.test_foolbox_attacks import reference
+from tests.conftest import write_tree
 
 # Green images give way between 40 and 60 of 255, red ones between 60 and 80, in a single step.
 EPSILONS = [80, 2, 60]
@@ -157,11 +158,11 @@ def test_labels_count_where_a_mapping_is_given(tmp_path, make_tree):
     assert measures["reference"] == "the data's own labels"
     assert ledger["reference"].equals(ledger["label"])
     assert measures["clean_accuracy"]["trials"] == 10
-    names = make_tree({"test": 1}, classes=("goldfish", "tench"))
+    names = write_tree(tmp_path / "fish", {"test": 1}, classes=("Tench", "goldfish"))
     data = make_data(names, mapping="name")
     ledger, measures = run(tmp_path / "names", names, data=data, epsilons=[2], attacks=["fgsm"])
     assert measures["reference"] == "ImageNet labels, of classes found by their names"
-    assert ledger["reference"].tolist() == [1, 0]
+    assert ledger["reference"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(("factory", "classes"), [("imagenet_classes", ("ant", "bee", "cat")), ("ten_classes", WNIDS)])

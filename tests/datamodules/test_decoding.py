@@ -199,5 +199,5 @@ def test_bytes_that_are_no_image_are_an_oserror():
     buffer = BytesIO()
     Image.new("RGB", (30, 20)).save(buffer, "PNG")
     for content in (b"", b"\xff\xd8\xff torn", buffer.getvalue()[:40]):
-        with pytest.raises(OSError, match="cannot identify|truncated|not enough|unrecognized"):
+        with pytest.raises(OSError, match=r"cannot identify|truncated"):
             read_pixels(content)
