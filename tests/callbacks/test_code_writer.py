@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from callbacks import CodeWriter
+from datamodules.decoding import to_unit
 from tests.callbacks.conftest import TAPS, make_data, make_module, make_trainer
 
 
@@ -18,7 +19,7 @@ def predict(trainer, module, data) -> None:
 def direct(module, data, split: str) -> dict[str, np.ndarray]:
     samples = [data._datasets[split][k] for k in range(len(data._datasets[split]))]
     with torch.no_grad():
-        codes = [module.extractor(sample["image"][None]).codes for sample in samples]
+        codes = [module.extractor(to_unit(sample["image"])[None]).codes for sample in samples]
     arrays = {depth: torch.cat([code[depth] for code in codes]).numpy() for depth in TAPS}
     return arrays | {f"{name}s": np.array([sample[name] for sample in samples]) for name in ("id", "label")}
 
