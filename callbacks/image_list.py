@@ -33,9 +33,24 @@ def merge_images(folder: Path, split: str, dataset: Any, data: Any) -> None:
     Args:
         folder: the run's folder.
         split: "train", "val" or "test".
-        dataset: the split's dataset, with `files` and, if it crops each of them several times, `views`.
+        dataset: the split's dataset, with `files` and, if it crops each of them several times, `views`; or with
+            `listing`, the images.parquet of a store of codes.
         data: the data module, with `root` and `classes`.
     """
+    if listing := getattr(dataset, "listing", None):
+        split = dataset.split  # maps may be fit on another than "train"
+        table = pq.read_table(listing, filters=[("split", "==", split)])
+    else:
+        table = _rows(split, dataset, data)
+    path = folder / "images.parquet"
+    if path.exists():
+        before = pq.read_table(path)
+        table = pa.concat_tables([before.filter(pc.field("split") != split), table])
+    with atomic(path) as part:
+        pq.write_table(table.sort_by([("split", "ascending"), ("id", "ascending")]), part)
+
+
+def _rows(split: str, dataset: Any, data: Any) -> pa.Table:
     views = getattr(dataset, "views", None)
     files = [file for file in dataset.files for _ in range(views or 1)]
     columns = {
@@ -46,10 +61,4 @@ def merge_images(folder: Path, split: str, dataset: Any, data: Any) -> None:
         "path": [str(file.path.relative_to(data.root)) if data.root else file.path.name for file in files],
         "view": [None if views is None else number % views for number in range(len(files))],
     }
-    table = pa.table(columns, schema=SCHEMA)
-    path = folder / "images.parquet"
-    if path.exists():
-        before = pq.read_table(path)
-        table = pa.concat_tables([before.filter(pc.field("split") != split), table])
-    with atomic(path) as part:
-        pq.write_table(table.sort_by([("split", "ascending"), ("id", "ascending")]), part)
+    return pa.table(columns, schema=SCHEMA)
