@@ -55,7 +55,12 @@ class CodeStore:
                 f"'{folder}' is no whole store of codes (a folder with {MANIFEST}, and no name in {PART}): fill it "
                 "with `python train.py predict`"
             )
-        self.manifest: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text())
+        try:
+            self.manifest: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"'{self.folder / MANIFEST}' is damaged ({error}): delete the store, to fill it anew"
+            ) from error
         found = self.manifest.get("format") if isinstance(self.manifest, dict) else None
         if found != FORMAT:
             raise ValueError(f"'{folder}' has format {found}, this version reads {FORMAT}")
@@ -66,8 +71,20 @@ class CodeStore:
         self.rows: dict[str, int] = {split: each["rows"] for split, each in self.manifest["splits"].items()}
 
     def array(self, split: str, name: str) -> np.ndarray:
-        """Map a depth's codes, "ids", "labels" or "dead" of a split into memory, read-only."""
-        return np.load(self.folder / split / f"{name}.npy", mmap_mode="r")
+        """Map a depth's codes, "ids", "labels" or "dead" of a split into memory, read-only.
+
+        Raises:
+            FileNotFoundError: If the file is gone.
+            ValueError: If it is damaged.
+        """
+        path = self.folder / split / f"{name}.npy"
+        try:
+            array = np.load(path, mmap_mode="r")
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"'{path}' is damaged ({error}): delete the store, to fill it anew") from error
+        if len(array) != self.rows[split]:
+            raise ValueError(f"'{path}' has {len(array)} rows, its manifest says {self.rows[split]}")
+        return array
 
     def columns(self, depth: str, statistics: Sequence[Statistic]) -> list[slice]:
         """Say where a depth's codes hold the statistics, in their order; neighbours are one slice.
@@ -125,8 +142,8 @@ def make_recipe(
 
 
 def store_folder(base: str | Path, recipe: Recipe) -> Path:
-    """Name the folder of a recipe's store: the backbone, and 12 hexadecimal digits of the recipe's SHA-256."""
-    fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+    """Name the folder of a recipe's store: the backbone, and 12 digits of the SHA-256 of format and recipe."""
+    fingerprint = hashlib.sha256(json.dumps([FORMAT, recipe], sort_keys=True).encode()).hexdigest()[:12]
     return Path(base) / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', recipe['backbone'])}-{fingerprint}"
 
 

@@ -178,14 +178,16 @@ def _listing(images: ImageData) -> dict[str, list[ImageFile]]:
 
 def _digest(files: Sequence[ImageFile], images: ImageData) -> dict[str, Any]:
     digest = hashlib.sha256("\n".join(images.classes).encode(errors="surrogateescape"))
+    # The embedded photographs lie side by side.
+    root = os.fsencode(Path(images.root)) if images.root else os.path.dirname(os.fsencode(files[0].path))
     for file in files:
-        path = os.path.relpath(file.path, images.root) if images.root else file.path.name
         try:
             status = os.stat(file.path)
             kind = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:
             kind = "unreadable"
-        digest.update(b"\0" + os.fsencode(path) + f"\0{file.id} {file.label} {kind}\n".encode())
+        path = os.fsencode(file.path).removeprefix(root)
+        digest.update(path + f"\0{file.id} {file.label} {kind}\n".encode())
     return {"files": len(files), "listing": digest.hexdigest()}
 
 

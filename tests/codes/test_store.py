@@ -55,9 +55,26 @@ def test_no_other_folder_is_taken_for_a_store(tmp_path):
     (folder / "manifest.json").write_text(text.replace('"format": 1', '"format": 2'))
     with pytest.raises(ValueError, match="has format 2, this version reads 1"):
         CodeStore(folder)
+    (folder / "manifest.json").write_text(text[:100])
+    with pytest.raises(ValueError, match=r"manifest\.json' is damaged .*: delete the store, to fill it anew"):
+        CodeStore(folder)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "manifest.json").write_text("[]")
     assert "holds no store" in explain_absence(tmp_path, make_recipe())
+
+
+def test_an_array_that_was_cut_is_refused(tmp_path):
+    folder = fill(tmp_path)
+    path = folder / "val" / "CL1.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"CL1\.npy' is damaged .*: delete the store, to fill it anew"):
+        CodeStore(folder).array("val", "CL1")
+    np.save(path, np.zeros((3, 10), np.float32))
+    with pytest.raises(ValueError, match=r"CL1\.npy' has 3 rows, its manifest says 4"):
+        CodeStore(folder).array("val", "CL1")
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        CodeStore(folder).array("val", "CL1")
 
 
 @pytest.mark.parametrize(
