@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import train
-from datamodules import CodeData, image_data
+from datamodules import CodeData, readable
 from lightning_modules import CodeSOM
 from tests.conftest import write_tree
 from tests.lightning_modules.recording import Saver, assert_equal_states, state
