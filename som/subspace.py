@@ -8,7 +8,7 @@ iteration (Halko, Martinsson and Tropp 2011) that starts from prototypes spread 
 import torch
 from torch import Tensor
 
-LOSS = 0.01  # share of the prototypes' root mean square length that may lie outside: few units survive then
+LOSS = 0.002  # share of the prototypes' root mean square length that may lie outside: few units survive then
 
 
 def principal_coordinates(vectors: Tensor, width: int) -> tuple[Tensor, Tensor]:
