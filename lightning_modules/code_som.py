@@ -148,7 +148,7 @@ class CodeSOM(pl.LightningModule):
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
-            raise ValueError("CodeSOM learns the classes from a data module: pass datamodule=ImageData(...) to fit")
+            raise ValueError("CodeSOM learns the classes from data: pass datamodule=ImageData(...) or CodeData(...)")
         check_trainer(self.trainer, self.rule)
         self.extractor.check_size(data.preprocessing.crop)
         self.classes = data.classes
@@ -186,15 +186,15 @@ class CodeSOM(pl.LightningModule):
             check_whole_epochs(self.trainer)
 
     @override
-    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
         rate = self.alpha(self._progress(len(batch["id"])))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
     @override
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         with torch.no_grad():  # the walk is differentiable; training the maps needs no gradient of it
-            extraction = self.extractor(batch["image"])
+            extraction = self._extract(batch)
         local = len(batch["id"])
         sigma = self.sigma(self._progress(local))
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -227,18 +227,12 @@ class CodeSOM(pl.LightningModule):
     on_test_start = on_validation_start
 
     @override
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Winners]:
-        extraction = self.extractor(batch["image"])
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Winners]:
+        extraction = self._extract(batch)
         found = self.winners(extraction)
         for depth, measures in self.measures.items():
-            winners = found[depth]
-            measures.update(
-                bmu=winners.bmu,
-                second=winners.second,
-                distance=winners.distance,
-                label=batch["label"],
-                value=extraction.dead[depth].float(),
-            )
+            dead = extraction.dead[depth].float()
+            measures.update(label=batch["label"], value=dead, **found[depth]._asdict())
         return found
 
     @override
@@ -264,9 +258,9 @@ class CodeSOM(pl.LightningModule):
         return self.extractor(batch["image"])
 
     @override
-    def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Extract codes: {depth: (B, D)}."""
-        return self.extractor(batch["image"]).codes
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> Extraction:
+        """Extract the codes, for the callback that keeps them."""
+        return self.extractor(batch["image"])
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -282,6 +276,12 @@ class CodeSOM(pl.LightningModule):
             setattr(self, name, checkpoint[name])
         own = self.state_dict()
         checkpoint["state_dict"] |= {name: value for name, value in own.items() if name.startswith("extractor.")}
+
+    def _extract(self, batch: dict[str, Any]) -> Extraction:
+        """The codes of a batch of images, or those that it brings from a store."""
+        if "codes" in batch:
+            return Extraction(batch["codes"], None, batch["dead"])
+        return self.extractor(batch["image"])
 
     def _progress(self, local: int) -> float:
         """Share of the training that lies behind, by samples seen over all processes."""
