@@ -53,10 +53,10 @@ class _Members:
 def list_shards(root: Path) -> ImageSource:
     """List the images in shards.
 
-    A shard's split is told by the first word in its path below the root that begins with "train", "val" or "test"; without
-    one it is "train". A sample's label is the number in its member `key.cls`; `root/classes.txt` may name the classes, one
-    a line in the order of their numbers. Samples without labels are one class. Ids follow the shards' names, then their
-    order inside.
+    A shard's split is told by the first word in its path below the root that begins with "train", "val" or "test";
+    without one it is "train". A sample's label is the number in its member `key.cls`; `root/classes.txt` may name the
+    classes, one a line in the order of their numbers. Samples without labels are one class. Ids follow the shards'
+    names, then their order inside.
 
     Args:
         root: the folder of the .tar files, or of folders of them.
