@@ -18,7 +18,7 @@ from datamodules.labels import LabelMap, Matching, display_names, map_labels
 from datamodules.loaders import ImageLoader, TrainingLoader
 from datamodules.readable import Corrupt, OnCorrupt, ReadableImages
 from datamodules.samplers import ShardSampler, ShuffleSampler, derive_seed
-from datamodules.samples import ImageSource, printable
+from datamodules.samples import SPLITS, ImageSource, printable
 from datamodules.sources import check_source, open_source
 from datamodules.sources.folder import EXTENSIONS
 from datamodules.subsets import draw_per_class, only_classes, only_listed, split_off_validation
@@ -118,6 +118,8 @@ class ImageData(pl.LightningDataModule):
         ):
             if value is not None and value < least:
                 raise ValueError(f"data.{name} is {value}: it must be at least {least}")
+        if isinstance(per_class, dict) and (unknown := per_class.keys() - set(SPLITS)):
+            raise ValueError(f"data.per_class names '{unknown.pop()}': splits are {', '.join(SPLITS)}")
         if not 0 < val_share < 1:
             raise ValueError(f"data.val_share is {val_share}: it must lie between 0 and 1")
         if classes is not None and not classes:

@@ -37,7 +37,7 @@ def list_imagenet(root: Path) -> ImageSource:
     left_out: dict[str, list[str]] = {split: [] for split in folders}
     files = {}
     for split, folder in folders.items():
-        loose = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        loose = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith((*EXTENSIONS, ".tar")))
         nested = any(path.is_dir() for path in folder.iterdir())
         if loose and nested:
             raise ValueError(

@@ -23,7 +23,7 @@ from datamodules.sources.folder import EXTENSIONS
 __all__ = ["list_shards"]
 
 LISTING = "somscope_listing.parquet"
-SPLIT_OF = re.compile(r"(train|val|test)")
+SPLIT_OF = re.compile(r"(?<![a-z])(train|val|test)")
 SCHEMA = pa.schema(
     {"shard": pa.string(), "key": pa.string(), "offset": pa.int64(), "size": pa.int64(), "label": pa.int64()}
 )
@@ -53,9 +53,10 @@ class _Members:
 def list_shards(root: Path) -> ImageSource:
     """List the images in shards.
 
-    A shard's split is the first of "train", "val" and "test" in its path below the root; without any it is "train". A
-    sample's label is the number in its member `key.cls`; `root/classes.txt` may name the classes, one a line in the
-    order of their numbers. Samples without labels are one class. Ids follow the shards' names, then their order inside.
+    A shard's split is told by the first word in its path below the root that begins with "train", "val" or "test";
+    without one it is "train". A sample's label is the number in its member `key.cls`; `root/classes.txt` may name the
+    classes, one a line in the order of their numbers. Samples without labels are one class. Ids follow the shards'
+    names, then their order inside.
 
     Args:
         root: the folder of the .tar files, or of folders of them.

@@ -54,9 +54,10 @@ def assert_grey(path, grey):
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("settings", [{"subsampling": 2}, {"subsampling": 0, "progressive": True}], ids=str)
 def test_jpegs_are_decoded_as_pillow_does(tmp_path, mode, settings):
-    noise = np.random.default_rng(0).integers(0, 256, (8, 11, 3), np.uint8)
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    noise = np.random.default_rng(0).integers(0, 256, (bands, 8, 11), np.uint8)
     path = tmp_path / "a.jpg"
-    Image.fromarray(noise).resize((61, 43)).convert(mode).save(path, **settings)
+    Image.merge(mode, [Image.fromarray(band) for band in noise]).resize((61, 43)).save(path, **settings)
     expected = np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1)
     np.testing.assert_array_equal(read_pixels(path), expected)
     np.testing.assert_array_equal(read_pixels(path.read_bytes()), expected)

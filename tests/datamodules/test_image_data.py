@@ -311,6 +311,7 @@ def test_an_image_that_vanishes_is_named(make_tree, num_workers):
         ({"classes": []}, r"data\.classes is empty"),
         ({"per_class": 0}, r"data\.per_class is 0: it must be at least 1"),
         ({"per_class": {"train": 0}}, r"data\.per_class is 0"),
+        ({"per_class": {"valid": 2}}, r"data\.per_class names 'valid': splits are train, val, test"),
         ({"ids": "nowhere.txt"}, r"data\.ids 'nowhere\.txt' is not a file"),
         ({"prefetch_factor": 0}, r"data\.prefetch_factor is 0"),
         (

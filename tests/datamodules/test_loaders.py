@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch.utils.data import Dataset
 
-from datamodules.loaders import ResumableLoader
+from datamodules.loaders import ImageLoader, ResumableLoader, TrainingLoader
 from datamodules.samplers import ShuffleSampler
 
 DATA = torch.arange(23)
@@ -31,3 +32,33 @@ def test_a_finished_epoch_starts_anew():
     resumed = make_loader()
     resumed.load_state_dict(loader.state_dict())
     assert [batch.tolist() for batch in resumed] == whole
+
+
+class Pixels(Dataset):
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, position):
+        return {"image": torch.full((3, 2, 4), 51 * (position % 6), dtype=torch.uint8), "id": position}
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_images_become_floating_point_behind_the_workers(num_workers):
+    (batch,) = ImageLoader(Pixels(), batch_size=7, num_workers=num_workers, device=torch.device("cpu"))
+    assert batch["image"].dtype == torch.float32
+    torch.testing.assert_close(batch["image"][:, 1, 1, 3], torch.tensor([0, 0.2, 0.4, 0.6, 0.8, 1, 0]))
+    assert batch["id"].tolist() == list(range(7))
+
+
+def test_a_training_loader_does_both():
+    def make():
+        return TrainingLoader(Pixels(), 2, sampler=ShuffleSampler(Pixels(), 2, seed=1), drop_last=True)
+
+    loader = make()
+    batches = iter(loader)
+    first = next(batches)
+    resumed = make()
+    resumed.load_state_dict(loader.state_dict())
+    rest = [batch["id"].tolist() for batch in resumed]
+    assert [first["id"].tolist(), *rest] == [batch["id"].tolist() for batch in make()]
+    assert first["image"].max() <= 1

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,6 +38,13 @@ def test_validation_is_split_off_by_class(source):
     assert np.bincount(splits["train"].labels).tolist() == [3, 6, 1]
     assert identities(splits["train"]) | identities(splits["val"]) == identities(whole), "ids are those of the whole"
     assert all((np.diff(part.ids) > 0).all() for part in splits.values())
+
+
+@pytest.mark.parametrize(("share", "counts"), [(0.01, [1, 1]), (0.99, [4, 7])])
+def test_no_split_is_left_without_a_class(source, share, counts):
+    splits = split_off_validation(alone(source), share, seed=0).splits
+    assert np.bincount(splits["val"].labels).tolist() == counts
+    assert set(splits["train"].labels.tolist()) == {0, 1, 2}
 
 
 def test_the_split_depends_on_seed_and_class_alone(source):
@@ -149,11 +157,12 @@ def test_equal_takes_what_the_smaller_split_has(source):
 def test_what_cannot_be_used_is_replaced_by_the_next(source):
     """Whenever it is found: then the draw does not depend on what was read before."""
     bees = only_classes(source, ["bee"])
-    order = [draw(bees, {"train": n})["train"] for n in range(1, 9)]
-    first = order[0][0]
-    position = int(first[-7:-4])
-    replaced = draw(bees, {"train": 3}, train=[position])["train"]
-    assert set(replaced) == set(order[3]) - {first}
+    draws = [set(draw(bees, {"train": n})["train"]) for n in range(9)]
+    order = [(more - fewer).pop() for fewer, more in pairwise(draws)]
+    for position in range(8):
+        lost = bees.splits["train"].name(position)
+        rest = [name for name in order if name != lost]
+        assert set(draw(bees, {"train": 3}, train=[position])["train"]) == set(rest[:3])
 
 
 def test_a_class_with_too_few_is_named(source):

@@ -60,6 +60,8 @@ def test_images_of_other_names_are_refused(tmp_path):
 
 def test_an_interrupted_unpacking_is_noticed(tmp_path):
     root = write_imagenet(tmp_path)
+    (root / "train" / "README.txt").write_text("what lies here")
+    assert len(list_imagenet(root).splits["train"]) == 9
     (root / "train" / "n09999999.tar").write_bytes(b"")
     with pytest.raises(ValueError, match=r"holds class folders beside 1 loose files, e\.g\. 'n09999999\.tar'"):
         list_imagenet(root)

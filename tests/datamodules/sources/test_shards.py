@@ -91,12 +91,12 @@ def test_samples_without_labels_are_one_class(tmp_path):
 
 def test_folders_name_splits_too(tmp_path):
     (tmp_path / "validation").mkdir()
-    (tmp_path / "x").mkdir()
+    (tmp_path / "interval").mkdir()
     write(tmp_path / "validation" / "000.tar", a_jpg=b"a")
-    write(tmp_path / "x" / "000.tar", a_jpg=b"b")
+    write(tmp_path / "interval" / "000.tar", a_jpg=b"b")
     splits = list_shards(tmp_path).splits
     assert names(splits["val"]) == ["validation/000.tar/a"]
-    assert names(splits["train"]) == ["x/000.tar/a"]
+    assert names(splits["train"]) == ["interval/000.tar/a"]
 
 
 def test_what_is_no_shard_is_refused(tmp_path):
