@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-peers lint bench-map bench-extract clean
+.PHONY: demo test test-slow test-peers lint bench-data bench-extract bench-map clean
 
 demo: .venv/installed
 	$(BIN)/python train.py --config configs/quickstart.yaml
@@ -27,6 +27,9 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
+
+bench-data: .venv/installed
+	$(BIN)/python -m benchmarks.bench_data
 
 bench-map: .venv-bench/installed
 	.venv-bench/bin/python -m benchmarks.bench_map

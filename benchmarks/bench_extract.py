@@ -20,12 +20,13 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
 from callbacks import CodeWriter
 from codes import CATALOG, CodeExtractor, load_backbone
 from datamodules import ImageData, PassData
-from datamodules.embedded import embedded_photographs
-from datamodules.files import read_rgb
+from datamodules.decoding import read_pixels
+from datamodules.sources.embedded import list_photographs
 from lightning_modules import CodeSOM
 from train import _keep_freed_memory
 
@@ -57,11 +58,12 @@ def extraction(name: str, runs: int, batch: int) -> tuple[float, float, float]:
 
 def photographs(folder: Path, count: int, size: tuple[int, int]) -> Path:
     """A tree of one class: JPEGs of the embedded photographs at the given size, and a single one to validate."""
-    files, _ = embedded_photographs()
+    photographs = list_photographs().splits["train"]
     for split, number in (("train", count), ("val", 1)):
         (folder / split / "photographs").mkdir(parents=True)
         for place in range(number):
-            image = read_rgb(files[place % len(files)].path).resize(size, Image.Resampling.BICUBIC)
+            pixels = read_pixels(photographs.encoded(place % len(photographs)))
+            image = to_pil_image(pixels).resize(size, Image.Resampling.BICUBIC)
             image.save(folder / split / "photographs" / f"{place:05d}.jpg", quality=90)
     return folder
 

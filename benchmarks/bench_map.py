@@ -50,8 +50,7 @@ QUICKSOM: Contenders = {
 }
 TORCHSOM: Contenders = {"torchsom 1.3": ("torchsom", {}), "somscope, gradient": ("somscope_gradient", {})}
 ROWS = {
-    "fastersom-2560": Row(20_000, 2_560, 40, 10, FASTERSOM | OURS | DENSE),
-    "products-2560": Row(20_000, 2_560, 40, 10, PRODUCTS | OURS),
+    "fastersom-2560": Row(20_000, 2_560, 40, 10, FASTERSOM | PRODUCTS | OURS | DENSE),
     "fastersom-320": Row(20_000, 320, 40, 10, FASTERSOM | OURS | DENSE),
     "quicksom": Row(5_000, 2_560, 40, 1, QUICKSOM),
     "torchsom": Row(20_000, 2_560, 40, 1, TORCHSOM),

@@ -92,9 +92,11 @@ class FoolboxEvaluation(Callback):
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         self.check(pl_module)
         backbone = pl_module.extractor.backbone
-        indices = trainer.datamodule.imagenet_indices if backbone.num_classes == 1000 else None  # type: ignore[attr-defined]
+        label_map = trainer.datamodule.label_map  # type: ignore[attr-defined]
         self._random = pl_module.hparams["weights"] == "none"  # its predictions have nothing to do with labels
-        self._classes = None if indices is None or self._random else torch.tensor(indices, device=pl_module.device)
+        known = label_map is not None and label_map.classes == backbone.num_classes and not self._random
+        self._classes = torch.tensor(label_map.indices, device=pl_module.device) if known else None
+        self._labels = label_map.labels if known else ""
         self._clean = Rate().to(pl_module.device)
         self._check_clean_accuracy(trainer, pl_module)
         self.reports = {
@@ -186,7 +188,7 @@ class FoolboxEvaluation(Callback):
 
     @property
     def _reference_name(self) -> str:
-        return "the backbone's own clean prediction" if self._classes is None else "ImageNet labels"
+        return "the backbone's own clean prediction" if self._classes is None else self._labels
 
     def _check_clean_accuracy(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:
         """Measure the clean accuracy before anything is attacked, against the figure that the catalog expects."""
@@ -209,7 +211,7 @@ class FoolboxEvaluation(Callback):
         text = f"clean accuracy {measured['rate']:.1%} (95 % interval {measured['low']:.1%} to {measured['high']:.1%})"
         expected, photographs = backbone.expected_accuracy, backbone.expected_photographs
         advice = "check labels, resizing and normalisation before believing any attack"
-        if trainer.datamodule.root is None and measured["trials"] == PHOTOGRAPHS and photographs is not None:  # type: ignore[attr-defined]
+        if trainer.datamodule.embedded and measured["trials"] == PHOTOGRAPHS and photographs is not None:  # type: ignore[attr-defined]
             right = round(measured["rate"] * PHOTOGRAPHS)
             known = f"{right} of the {PHOTOGRAPHS} embedded photographs, '{backbone.name}' gets {photographs}"
             if right < photographs - 1:  # one may turn with a CPU's rounding

@@ -1,12 +1,13 @@
 """Which image is which: images.parquet, one row a sample of every split that a run has visited.
 
 Columns: split and id, which name a sample in the run's other files; label and class, the label's name; path, relative
-to data.root or the file name of an embedded photograph; view, which crop of the photograph (null: the whole image).
+to data.root, or what the source calls an image; view, which crop of a photograph (null: the whole image).
 """
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -33,9 +34,9 @@ def merge_images(folder: Path, split: str, dataset: Any, data: Any) -> None:
     Args:
         folder: the run's folder.
         split: "train", "val" or "test".
-        dataset: the split's dataset, with `files` and, if it crops each of them several times, `views`; or with
+        dataset: the split's dataset, with `samples` and, if it crops each of them several times, `views`; or with
             `listing`, the images.parquet of a store of codes.
-        data: the data module, with `root` and `classes`.
+        data: the data module, with `classes`.
     """
     if listing := getattr(dataset, "listing", None):
         split = dataset.split  # maps may be fit on another than "train"
@@ -51,14 +52,16 @@ def merge_images(folder: Path, split: str, dataset: Any, data: Any) -> None:
 
 
 def _rows(split: str, dataset: Any, data: Any) -> pa.Table:
-    views = getattr(dataset, "views", None)
-    files = [file for file in dataset.files for _ in range(views or 1)]
+    samples, views = dataset.samples, getattr(dataset, "views", None)
+    labels = np.repeat(samples.labels, views or 1)
+    paths = pa.array(samples.printable_names(), pa.string())
+    rows = np.arange(len(labels))
     columns = {
-        "split": [split] * len(files),
-        "id": [file.id for file in files] if views is None else list(range(len(files))),
-        "label": [file.label for file in files],
-        "class": [data.classes[file.label] for file in files],
-        "path": [str(file.path.relative_to(data.root)) if data.root else file.path.name for file in files],
-        "view": [None if views is None else number % views for number in range(len(files))],
+        "split": pa.repeat(pa.scalar(split), len(labels)),
+        "id": samples.ids if views is None else rows,
+        "label": labels,
+        "class": pa.array(data.classes, pa.string()).take(pa.array(labels)),
+        "path": paths.take(pa.array(rows // (views or 1))),
+        "view": pa.nulls(len(labels), pa.int32()) if views is None else pa.array(rows % views, pa.int32()),
     }
     return pa.table(columns, schema=SCHEMA)

@@ -1,13 +1,36 @@
-"""The training loader: a DataLoader that knows how many batches were consumed, so that a resume is exact."""
+"""Loaders: images become floating point where they are used, and a training loader resumes exactly.
+
+Images leave the workers as 8-bit integers, a quarter of the bytes to copy between processes and to the device.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
+from datamodules.decoding import to_unit
 from datamodules.samplers import ShuffleSampler
 
-__all__ = ["ResumableLoader"]
+__all__ = ["ImageLoader", "ResumableLoader", "TrainingLoader"]
+
+
+class ImageLoader(DataLoader):
+    """A DataLoader whose batches are the project's: "image" (B, 3, H, W) float32 in [0, 1], on the device.
+
+    Args:
+        *args: a DataLoader's.
+        device: where images become floating point; None for the CPU.
+        **kwargs: a DataLoader's.
+    """
+
+    def __init__(self, *args: Any, device: torch.device | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.device = device
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        for batch in super().__iter__():
+            yield batch | {"image": to_unit(batch["image"].to(self.device, non_blocking=True))}
 
 
 class ResumableLoader(DataLoader):
@@ -44,3 +67,7 @@ class ResumableLoader(DataLoader):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on behind `state["consumed"]` batches of epoch `state["epoch"]`; a finished epoch starts anew."""
         self._resume = state["epoch"], state["consumed"] % len(self)
+
+
+class TrainingLoader(ResumableLoader, ImageLoader):
+    """Training batches of images, resumable."""

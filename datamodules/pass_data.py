@@ -3,8 +3,6 @@
 A pass costs a thousand times what a map's epoch on codes costs, so it happens once, for all depths.
 """
 
-import hashlib
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,15 +14,15 @@ import pytorch_lightning as pl
 import torch
 import torchvision
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import Dataset, default_collate
 from typing_extensions import override
 
 from codes import CodeExtractor
 from codes.store import CodeStore, StoreType, explain_absence, find_store, make_recipe, store_folder
 from codes.store_files import size_text
 from codes.store_writer import Batch, StoreWriter
-from datamodules.files import ImageFile
-from datamodules.image_data import STAGE_SPLITS, ImageData
+from datamodules.image_data import ImageData
+from datamodules.loaders import ImageLoader
 from datamodules.samplers import ShardSampler
 
 __all__ = ["PassData"]
@@ -55,7 +53,7 @@ class PassData(pl.LightningDataModule):
         super().__init__()
         self.images, self.extractor, self.base = images, extractor, Path(base)
         self.preprocessing = images.preprocessing
-        self.recipe = make_recipe(extractor, images.preprocessing, describe(images), dtype, precision)
+        self.recipe = make_recipe(extractor, images.preprocessing, images.describe(), dtype, precision)
         self.store = find_store(base, self.recipe)
         self.writer: StoreWriter | None = None
 
@@ -89,14 +87,15 @@ class PassData(pl.LightningDataModule):
         self._mine = missing[rank::world] or missing[:1] or [0]
 
     @override
-    def predict_dataloader(self) -> list[DataLoader]:
+    def predict_dataloader(self) -> list[ImageLoader]:
         """The missing batches of this process."""
         assert self.writer is not None
         loader = next(iter(self.loaders.values()))
         dataset = Batches({split: each.dataset for split, each in self.loaders.items()}, self.writer.batches)
         sampler = _Chosen(dataset, self._mine)
-        workers: dict[str, Any] = {"num_workers": loader.num_workers, "pin_memory": loader.pin_memory}
-        return [DataLoader(dataset, batch_size=None, sampler=sampler, **workers)]
+        names = ("num_workers", "prefetch_factor", "pin_memory", "device")
+        workers: dict[str, Any] = {name: getattr(loader, name) for name in names}
+        return [ImageLoader(dataset, batch_size=None, sampler=sampler, **workers)]
 
     def filled(self) -> CodeStore:
         """Open the store after the pass.
@@ -112,9 +111,8 @@ class PassData(pl.LightningDataModule):
 
     def about(self) -> dict[str, dict[str, Any]]:
         """By split, the files that were skipped and why."""
-        root = Path(self.images.root or "")
         return {
-            split: {"skipped": [[os.path.relpath(path, root), reason] for path, reason in corrupt]}
+            split: {"skipped": [list(each) for each in corrupt]}
             for split, corrupt in self.images.corrupt.items()
             if split in self.loaders
         }
@@ -151,44 +149,6 @@ class Batches(Dataset):
         split, first, last = self.batches[number]
         samples = [self.datasets[split][position] for position in range(first, last)]
         return default_collate(samples) | {"batch": number}
-
-
-def describe(images: ImageData) -> dict[str, Any]:
-    """Identify the images of a pass without opening any.
-
-    Args:
-        images: the data module.
-
-    Returns:
-        For each split the number of its files and the SHA-256 of their listing: the id, label, path below the root,
-        size and time of the last change of each, and the class names. For the embedded photographs also what their
-        views depend on.
-    """
-    splits = {split: _digest(files, images) for split, files in _listing(images).items()}
-    if images.root is None:
-        return splits | {"views": images.views, "seed": images.seed}
-    return splits
-
-
-def _listing(images: ImageData) -> dict[str, list[ImageFile]]:
-    if not images._files:
-        images._list()
-    return {split: images._files[split] for split in STAGE_SPLITS["predict"] if split in images._files}
-
-
-def _digest(files: Sequence[ImageFile], images: ImageData) -> dict[str, Any]:
-    digest = hashlib.sha256("\n".join(images.classes).encode(errors="surrogateescape"))
-    # The embedded photographs lie side by side.
-    root = os.fsencode(Path(images.root)) if images.root else os.path.dirname(os.fsencode(files[0].path))
-    for file in files:
-        try:
-            status = os.stat(file.path)
-            kind = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:
-            kind = "unreadable"
-        path = os.fsencode(file.path).removeprefix(root)
-        digest.update(path + f"\0{file.id} {file.label} {kind}\n".encode())
-    return {"files": len(files), "listing": digest.hexdigest()}
 
 
 class _Chosen(ShardSampler):

@@ -37,8 +37,8 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         rows: rows of the lattice.
         cols: columns of the lattice.
         topology: "torus" or "plane".
-        neighbourhood: "gaussian" (minimum image), "wrapped_gaussian" (sum over images; smooth, so that wide
-            neighbourhoods are searched at low rank) or "bubble".
+        neighbourhood: "gaussian" (minimum image), "wrapped_gaussian" (sum over images; smooth all
+            round) or "bubble".
         distance: "euclidean" or "cosine".
         rule: "batch" (Kohonen's batch map), "gradient" (plain SGD on the energy) or "ema" (moving averages).
         winner: "kohonen", "heskes" or "soft"; the last two with rule "gradient" only.
@@ -50,7 +50,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         batch_size: codes an update, over all processes; the batch rule takes all codes.
         shuffle: whether the batches of an epoch are drawn anew, by random_state.
         init: "pca", "sample", "random" or "normal" (see som/initial.py), or the prototypes (K, D).
-        search: "auto", or one method for all: "dense", "half" or "low_rank"; all find the same units.
+        search: "auto", or one method for all: "dense" or "pruned"; all find the same units (see som/bounds.py).
         standardise: whether each dimension is brought to mean 0 and deviation 1 first.
         deterministic: whether sums are kept in fixed point, so that a map is the same, bit for bit, from run to run and
             on any number of processes; arrays only, and winner "kohonen".

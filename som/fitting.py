@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import torch
 from torch import Generator, Tensor, distributed
 
-from som.bounds import Dense, HalfPrecision, fast_bounds
+from som.bounds import Dense, Pruned, fast_bounds
 from som.checks import check_name
 from som.index import Bounds, Index
 from som.map import SelfOrganizingMap
@@ -25,7 +25,7 @@ from som.rules import Rule
 from som.schedules import Schedule
 from som.sources import Source
 
-SearchMethod = Literal["auto", "dense", "half", "low_rank"]
+SearchMethod = Literal["auto", "dense", "pruned"]
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ class Fit(ABC):
         match self.plan.search:
             case "dense":
                 return Dense(index)
-            case "half":
-                return HalfPrecision(index)
+            case "pruned":
+                return Pruned(index)
             case _:
                 return fast_bounds(index, codes)
 

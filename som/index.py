@@ -4,10 +4,10 @@ A code x is ranked against prototype w_k by its score s_k = |w_k - m|^2 / 2 - (x
 |x - w_k|^2 / 2 by a constant of the code. m is the mean prototype: without this centring, codes that share a large
 offset lose their differences to float32 rounding.
 
-A bound (see som/bounds.py) gives approximate scores and their largest error; units further than two errors above the
-smallest cannot win. Of the others, a code's only one is its BMU; several are scored again in float32, and where two
-scores are closer than float32 rounding, measured in float64 from the differences. So every search finds the BMU of a
-dense float64 search, whatever the bound, up to ties of float64.
+A bound (see som/bounds.py) gives lower bounds on the scores of all units; the score of the unit with the lowest is an
+upper bound on the least, and units whose lower bound lies above it cannot win. Of the others, a code's only one is its
+BMU; several are scored again in float32, and where two scores are closer than float32 rounding, measured in float64
+from the differences. So every search finds the BMU of a dense float64 search, up to ties of float64.
 """
 
 import warnings
@@ -18,6 +18,8 @@ from torch import Tensor
 
 ROWS = 1024  # codes at a time
 SCORES = 2**21  # scores at a time, so that they stay in the cache between the steps of a bound
+BLOCK = 16  # units that are first looked at as one
+MANY = 1 / 32  # of the units: to score these one by one costs more than to score all by a product
 PAIRS = 512  # differences in float64 at a time
 
 
@@ -48,6 +50,7 @@ class Index:
         self.norms = torch.linalg.vector_norm(self.centred, dim=1)
         self.half_norms = self.norms.square() / 2
         self.largest = float(self.norms.max())
+        self.step = torch.finfo(torch.float32).eps * max(self.centred.shape[1], 256) ** 0.5
         self._scratch: dict[str, Tensor] = {}
 
     def scratch(self, name: str, rows: int, columns: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -57,28 +60,48 @@ class Index:
             tile = self._scratch[name] = torch.empty(rows, columns, dtype=dtype, device=self.prototypes.device)
         return tile[:rows]
 
+    def bounds(self, rows: int) -> Tensor:
+        """A tile (rows, K') for the bounds of K units, with infinity beyond K up to full blocks; see `scratch`."""
+        units = len(self.prototypes)
+        tile = self.scratch("bounds", rows, -(-units // BLOCK) * BLOCK)
+        tile[:, units:] = torch.inf
+        return tile
+
+    def scores(self, codes: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores in a tile and their largest error (B, 1), of centred codes (B, D) of these norms (B, 1)."""
+        tile = self.bounds(len(codes))
+        torch.addmm(self.half_norms, codes, self.centred.T, alpha=-1, out=tile[:, : len(self.centred)])
+        return tile, self.rounding(norms)
+
     def rounding(self, norms: Tensor) -> Tensor:
         """Bound of the rounding error of the float32 scores of centred codes, from their norms (any shape).
 
         The error of a float32 sum of D products grows like the square root of D, with half of eps a product; matrix
         products sum in blocks and stay far below. Products too small for float32 are lost whole.
         """
-        limits, dimensions = torch.finfo(torch.float32), self.centred.shape[1]
-        step = limits.eps * max(dimensions, 256) ** 0.5
-        return step * self.largest * (norms + self.largest) + dimensions * limits.tiny
+        lost = self.centred.shape[1] * torch.finfo(torch.float32).tiny
+        return self.step * self.largest * (norms + self.largest) + lost
 
 
 class Bounds(Protocol):
-    """How scores are approximated; see som/bounds.py.
+    """How scores are bounded from below; see som/bounds.py.
 
     Attributes:
-        narrow: whether the error is so small that few codes have more than one unit within it.
+        exact: whether the bounds are the scores themselves.
     """
 
-    narrow: bool
+    @property
+    def exact(self) -> bool: ...  # noqa: D102
 
     def __call__(self, codes: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (B, K), to be written to, and their largest error (B, 1), of centred codes (B, D) and norms (B, 1)."""
+        """Lower bounds in a tile of `Index.bounds`, for centred codes (B, D) of these norms (B, 1).
+
+        And by how much rounding may have raised them, and a float32 score (B, 1).
+        """
+        ...
+
+    def give_up(self) -> None:
+        """Be exact from now on: the bounds leave too many units."""
         ...
 
 
@@ -111,7 +134,7 @@ def _search(codes: Tensor, index: Index, bounds: Bounds, count: int) -> Nearest:
     best, pairs = [], []
     for first in range(0, len(codes), size):
         tile = slice(first, first + size)
-        nearest, survivors = _survivors(*bounds(centred[tile], norms[tile]), count, narrow=bounds.narrow)
+        nearest, survivors = _survivors(centred[tile], norms[tile], index, bounds, count)
         survivors[:, 0] += first
         best.append(nearest)
         pairs.append(survivors)
@@ -128,22 +151,31 @@ def _search(codes: Tensor, index: Index, bounds: Bounds, count: int) -> Nearest:
     return Nearest(units, rescored)
 
 
-def _survivors(scores: Tensor, error: Tensor, count: int, narrow: bool) -> tuple[Tensor, Tensor]:
-    """The units (B, count) of the smallest scores (B, K), and the pairs (P, 2) of code and unit that may be nearer.
+def _survivors(codes: Tensor, norms: Tensor, index: Index, bounds: Bounds, count: int) -> tuple[Tensor, Tensor]:
+    """The units (B, count) of the least bounds, and all pairs (P, 2) of a code and a unit that may win.
 
-    Pairs are ordered by code and unit. With a ``narrow`` error few codes have any other unit than their best: only
-    those are looked through, and the others have no pairs.
+    Pairs are ordered by code and unit. Units are looked at block by block first: the least bounds of the blocks tell
+    which few blocks to look into.
     """
-    least, units = scores.min(1, keepdim=True) if count == 1 else scores.topk(count, dim=1, largest=False)
-    ceiling = least[:, -1:] + 2 * error
-    if count > 1 or not narrow:
-        return units, (scores <= ceiling).nonzero()
-    scores.scatter_(1, units, torch.inf)
-    several = (scores.amin(1, keepdim=True) <= ceiling).flatten().nonzero().flatten()
-    scores.scatter_(1, units, least)
-    pairs = (scores[several] <= ceiling[several]).nonzero()
-    pairs[:, 0] = several[pairs[:, 0]]
-    return units, pairs
+    lower, slack = bounds(codes, norms)
+    height = BLOCK if count * BLOCK <= lower.shape[1] else 1
+    blocks = lower.unflatten(1, (height, -1))  # block i holds units i, i + n, i + 2 n, ... of n blocks
+    least = blocks.amin(1)
+    value, chosen = least.min(1, keepdim=True) if count == 1 else least.topk(count, dim=1, largest=False)
+    number = torch.arange(len(codes), device=codes.device)[:, None]
+    units = blocks[number, :, chosen].argmin(2) * least.shape[1] + chosen
+    if not bounds.exact:
+        dots = products(codes, index.centred, number.expand_as(units).flatten(), units.flatten())
+        value = index.half_norms[units] - dots.view(units.shape)
+    ceiling = value.amax(1, keepdim=True) + 2 * slack
+    row, block = (least <= ceiling).nonzero(as_tuple=True)
+    place, inside = (blocks[row, :, block] <= ceiling[row]).nonzero(as_tuple=True)
+    if not bounds.exact and len(place) > lower.numel() * MANY:
+        bounds.give_up()
+        return _survivors(codes, norms, index, bounds, count)
+    pairs = row[place] * lower.shape[1] + inside * least.shape[1] + block[place]
+    pairs = pairs.sort().values
+    return units, torch.stack((pairs // lower.shape[1], pairs % lower.shape[1]), dim=1)
 
 
 def _rank(

@@ -6,8 +6,8 @@ K (rows + cols), not K^2:
 
 - ``gaussian``: exp(-d^2 / (2 sigma^2)), d the distance along the axis; on a torus that of the minimum image, as
   quicksom and TorchSOM take it, with a kink half-way round.
-- ``wrapped_gaussian``: on a torus the sum of the Gaussian over all images, scaled to 1 at d = 0; smooth everywhere, so
-  that few frequencies carry it (see som/low_rank.py). On a plane it is the Gaussian.
+- ``wrapped_gaussian``: on a torus the sum of the Gaussian over all images, scaled to 1 at d = 0; smooth everywhere.
+  On a plane it is the Gaussian.
 - ``bubble``: 1 within sigma along both axes, 0 beyond.
 """
 

@@ -51,5 +51,3 @@ def _check(som: SelfOrganizingMap, source: Source, plan: Plan) -> None:
     # The other winners' energies round differently in batches of another size, and decide between near ties.
     if plan.deterministic and (isinstance(source, LoaderSource) or som.winner != "kohonen"):
         raise ValueError("deterministic=True needs an array of codes, and winner 'kohonen'")
-    if plan.search == "low_rank" and (plan.rule != "batch" or som.distance == "cosine"):
-        raise ValueError("search 'low_rank' needs rule 'batch' and distance 'euclidean': use search='auto'")

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import train
-from datamodules import CodeData, image_data
+from datamodules import CodeData, readable
 from lightning_modules import CodeSOM
 from tests.conftest import write_tree
 from tests.lightning_modules.recording import Saver, assert_equal_states, state
@@ -39,13 +39,13 @@ def filled(own_argv, tree, tmp_path_factory):  # noqa: F811
 
 def forbid_images(patch):
     """From here on no image is decoded to fit or validate on, not even to check it."""
-    check = image_data.without_corrupt
+    check = readable.why_unreadable
 
-    def only_attacked(files, on_corrupt):
-        assert all("/test/" in str(file.path) for file in files), "an image is opened"
-        return check(files, on_corrupt)
+    def only_attacked(samples, positions):
+        assert all(samples.name(place).startswith("test/") for place in positions), "an image is opened"
+        return check(samples, positions)
 
-    patch.setattr(image_data, "without_corrupt", only_attacked)
+    patch.setattr(readable, "why_unreadable", only_attacked)
 
 
 SETTINGS = [

@@ -7,6 +7,7 @@ from callbacks import CodeWriter
 from codes import Extraction
 from codes.store import CodeStore
 from datamodules import PassData
+from datamodules.decoding import to_unit
 from tests.callbacks.conftest import TAPS, make_data, make_module, make_trainer
 
 
@@ -26,7 +27,7 @@ def direct(module, data, split: str) -> dict[str, np.ndarray]:
     dataset = data.loaders[split].dataset
     samples = [dataset[k] for k in range(len(dataset))]
     with torch.no_grad():
-        found = [module.extractor(sample["image"][None]) for sample in samples]
+        found = [module.extractor(to_unit(sample["image"])[None]) for sample in samples]
     arrays = {depth: torch.cat([each.codes[depth] for each in found]).numpy() for depth in TAPS}
     arrays["dead"] = np.array([[int(each.dead[depth]) for depth in TAPS] for each in found])
     return arrays | {f"{name}s": np.array([sample[name] for sample in samples]) for name in ("id", "label")}

@@ -16,6 +16,7 @@ from measures import wilson_interval
 from som import Lattice
 from tests.callbacks.conftest import TAPS, WNIDS, make_data, make_module, make_trainer
 from tests.callbacks.test_foolbox_attacks import reference
+from tests.conftest import write_tree
 
 # Green images give way between 40 and 60 of 255, red ones between 60 and 80, in a single step.
 EPSILONS = [80, 2, 60]
@@ -142,12 +143,26 @@ def test_batch_size_and_order_change_nothing(tmp_path, root):
     one, measures_one = run(tmp_path / "one", root, data=make_data(root, batch_size=1))
     data = make_data(root)
     data.setup("test")
-    files = data.test_dataloader().dataset.files
-    files[:] = [files[k] for k in (4, 8, 0, 3, 7, 1, 6, 2, 5)]
+    dataset = data.test_dataloader().dataset
+    dataset.samples = dataset.samples.take(np.array([4, 8, 0, 3, 7, 1, 6, 2, 5]))
     shuffled, measures_shuffled = run(tmp_path / "shuffled", root, data=data)
     same_ledgers(one, four)
     same_ledgers(shuffled, four)
     assert measures_one == measures == measures_shuffled
+
+
+def test_labels_count_where_a_mapping_is_given(tmp_path, make_tree):
+    root = make_tree({"val": 1}, classes=tuple("0123456789"))
+    data = make_data(root, mapping="order")
+    ledger, measures = run(tmp_path, root, make_module("ten_classes"), data=data, epsilons=[2], attacks=["fgsm"])
+    assert measures["reference"] == "the data's own labels"
+    assert ledger["reference"].equals(ledger["label"])
+    assert measures["clean_accuracy"]["trials"] == 10
+    names = write_tree(tmp_path / "fish", {"test": 1}, classes=("Tench", "goldfish"))
+    data = make_data(names, mapping="name")
+    ledger, measures = run(tmp_path / "names", names, data=data, epsilons=[2], attacks=["fgsm"])
+    assert measures["reference"] == "ImageNet labels, of classes found by their names"
+    assert ledger["reference"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(("factory", "classes"), [("imagenet_classes", ("ant", "bee", "cat")), ("ten_classes", WNIDS)])
@@ -321,6 +336,7 @@ def test_an_exception_leaves_no_ledger(tmp_path, root, monkeypatch):
     assert not list(folder.glob(".*part"))
 
 
+@pytest.mark.filterwarnings("ignore:.*has a single class")
 def test_nothing_to_attack(tmp_path, make_tree):
     root = make_tree({"val": 2}, classes=WNIDS)
     for name in WNIDS[:2]:

@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from callbacks import RunWriter
 from callbacks.image_list import merge_images
 from datamodules import ImageData
+from datamodules.samples import FilesBelow, Samples, pack_names
 from tests.callbacks.conftest import make_data, make_module, make_trainer
 
 
@@ -60,8 +62,9 @@ def test_views_of_photographs_can_be_traced(tmp_path):
 
 def listing(root, *entries, **settings):
     """A dataset of (id, label, path below the root), and its data module."""
-    files = [SimpleNamespace(id=number, label=label, path=root / path) for number, label, path in entries]
-    return SimpleNamespace(files=files, **settings), SimpleNamespace(root=root, classes=["ant", "bee"])
+    ids, labels, paths = zip(*entries, strict=True)
+    samples = Samples(np.array(ids), np.array(labels), pack_names(paths), FilesBelow(root))
+    return SimpleNamespace(samples=samples, **settings), SimpleNamespace(classes=["ant", "bee"])
 
 
 def test_a_split_replaces_its_own_rows_and_no_others(tmp_path):
@@ -94,7 +97,6 @@ def test_rows_are_sorted_by_split_and_id(tmp_path):
 
 def test_views_are_numbered_photograph_by_photograph(tmp_path):
     dataset, data = listing(tmp_path / "inside", (5, 1, "b.png"), (3, 0, "a.png"), views=2)
-    data.root = None  # embedded: the file name stands for the path
     merge_images(tmp_path, "train", dataset, data)
     table = pd.read_parquet(tmp_path / "images.parquet")
     assert table["id"].tolist() == [0, 1, 2, 3]

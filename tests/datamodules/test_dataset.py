@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,21 +9,22 @@ from torch.utils.data import DataLoader
 
 from datamodules import dataset
 from datamodules.dataset import ImageDataset, RandomViews
-from datamodules.files import ImageFile
+from datamodules.sources.folder import list_folder
 
 
 @pytest.fixture
 def files(make_tree):
-    root = make_tree({"val": 1}, size=(60, 40))
-    return [ImageFile(10 + k, root / "val" / name / "000.png", k) for k, name in enumerate(("ant", "bee", "cat"))]
+    samples = list_folder(make_tree({"val": 1}, size=(60, 40))).splits["val"]
+    return replace(samples, ids=samples.ids + 10)
 
 
 @pytest.mark.parametrize(("mode", "resample"), [("bicubic", "BICUBIC"), ("bilinear", "BILINEAR")])
 def test_images_are_resized_by_the_short_side_and_center_cropped(files, mode, resample):
     sample = ImageDataset(files, 20, 12, mode)[1]
-    image = Image.open(files[1].path).resize((30, 20), Image.Resampling[resample])
-    expected = np.asarray(image.crop((9, 4, 21, 16)), np.float32).transpose(2, 0, 1) / 255
-    np.testing.assert_allclose(sample["image"], expected, atol=1e-6)
+    image = Image.open(files.encoded(1)).resize((30, 20), Image.Resampling[resample])
+    expected = np.asarray(image.crop((9, 4, 21, 16)), np.float32).transpose(2, 0, 1)
+    assert sample["image"].dtype == torch.uint8
+    np.testing.assert_allclose(sample["image"], expected, atol=2)
     assert (sample["label"], sample["id"]) == (1, 11)
 
 

@@ -1,8 +1,14 @@
+import os
+import warnings
+
 import pytest
 import torch
+import yaml
 
 from codes import Preprocessing
 from datamodules import ImageData
+from tests.conftest import write_tree
+from tests.datamodules.sources.stand_ins import write_cifar, write_imagenet, write_shards
 
 
 def test_batches_keep_the_contract(make_tree):
@@ -18,14 +24,15 @@ def test_batches_keep_the_contract(make_tree):
         assert ids.dtype == torch.int64
         assert len(set(ids.tolist())) == count
     assert data.classes == ["ant", "bee", "cat"]
-    assert data.imagenet_indices is None
+    assert data.label_map is None
 
 
 def test_wnid_folders_map_to_imagenet(make_tree):
     root = make_tree({"val": 1}, classes=("n01440764", "n02108422"))
     data = ImageData(str(root), num_workers=0)
     data.setup("validate")
-    assert data.imagenet_indices == [0, 243]
+    assert data.label_map.indices == [0, 243]
+    assert data.classes == ["tench, Tinca tinca", "bull mastiff"]
     with pytest.raises(FileNotFoundError, match=r"has no train/ folder \(it has: val\)"):
         data.setup("fit")
 
@@ -47,7 +54,8 @@ def test_attack_images_are_a_seeded_draw_over_all_classes(make_tree):
     def drawn(seed):
         data = ImageData(str(root), resize=24, crop=20, attack_images=9, num_workers=0, seed=seed)
         data.setup("test")
-        return [(file.id, file.label) for file in data.test_dataloader().dataset.files]
+        samples = data.test_dataloader().dataset.samples
+        return list(zip(samples.ids.tolist(), samples.labels.tolist(), strict=True))
 
     first = drawn(0)
     assert first == sorted(set(first))
@@ -76,7 +84,7 @@ def test_corrupt_files_are_counted_and_reported(make_tree):
     data = ImageData(str(root), resize=24, crop=20, batch_size=1, num_workers=0)
     with pytest.warns(UserWarning, match="train: skipped 1 of 6 unreadable images"):
         data.setup("fit")
-    assert [item.path.name for item in data.corrupt["train"]] == ["000.png"]
+    assert data.corrupt["train"] == [("train/ant/000.png", "not an image file")]
     strict = ImageData(str(root), on_corrupt="error", num_workers=0)
     with pytest.raises(ValueError, match="1 of 6 images cannot be read"):
         strict.setup("fit")
@@ -140,3 +148,178 @@ def test_files_left_out_are_counted_and_named(make_tree):
     ):
         data.setup("fit")
     assert [len(data.left_out[split]) for split in ("train", "val")] == [4, 0]
+
+
+def ids(dataset):
+    return dataset.samples.ids.tolist()
+
+
+def make(root, **settings):
+    return ImageData(str(root), **({"resize": 24, "crop": 20, "num_workers": 0, "batch_size": 2} | settings))
+
+
+def test_one_tree_is_split_by_the_seed(make_tree):
+    root = make_tree({"train": 10}) / "train"
+    data = make(root, val_share=0.3)
+    data.setup("fit")
+    train, val = (loader.dataset for loader in (data.train_dataloader(), data.val_dataloader()))
+    assert sorted(ids(train) + ids(val)) == list(range(30))
+    assert [val.samples.labels.tolist().count(label) for label in range(3)] == [3, 3, 3]
+    data.setup("test")
+    assert ids(data.test_dataloader().dataset) == ids(val), "the attack stage takes no image that maps were fit on"
+    other = make(root, val_share=0.3, seed=1)
+    other.setup("validate")
+    assert ids(other.val_dataloader().dataset) != ids(val)
+
+
+def test_equal_numbers_per_class_in_both_splits(make_tree):
+    root = make_tree({"train": 6, "val": 4})
+    (root / "val" / "bee" / "000.png").write_bytes(b"broken")
+    (root / "train" / "bee" / "003.png").write_bytes(b"broken")
+    data = make(root, per_class="equal")
+    with pytest.warns(UserWarning, match="val: skipped 1 of 12 unreadable images"):
+        data.setup("fit")
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert loader.dataset.samples.labels.tolist() == [0] * 4 + [1] * 3 + [2] * 4
+    alone = make(root, per_class="equal")
+    with pytest.warns(UserWarning, match="val: skipped"):
+        alone.setup("validate")
+    assert ids(alone.val_dataloader().dataset) == ids(data.val_dataloader().dataset)
+
+
+def test_what_is_drawn_does_not_depend_on_what_was_read_before(make_tree):
+    root = make_tree({"val": 9})
+    for number in (0, 3, 4):
+        (root / "val" / "ant" / f"{number:03d}.png").write_bytes(b"broken")
+
+    def drawn(*stages):
+        data = make(root, attack_images=7)
+        for stage in stages:
+            with pytest.warns(UserWarning, match="skipped"):
+                data.setup(stage)
+        return ids(data.test_dataloader().dataset)
+
+    assert drawn("validate", "test") == drawn("test")
+    assert len(drawn("test")) == 7
+
+
+def test_numbers_per_class_leave_the_attack_its_own_split(make_tree):
+    root = make_tree({"train": 4, "val": 3, "test": 1})
+    data = make(root, per_class=2)
+    data.setup("fit")
+    data.setup("test")
+    assert [len(data._datasets[split]) for split in ("train", "val", "test")] == [6, 6, 3]
+    with pytest.raises(ValueError, match=r"asks for 4 val images of a class, but 3 of 3 classes have fewer"):
+        make(root, per_class=4).setup("fit")
+    data = make(root, per_class={"train": 3, "test": 1})
+    data.setup("fit")
+    assert [len(data._datasets[split]) for split in ("train", "val")] == [9, 9]
+
+
+def test_subsets_keep_their_ids_and_go_together(make_tree, tmp_path):
+    root = make_tree({"train": 4, "val": 2})
+    listing = tmp_path / "ids.txt"
+    listing.write_text("val/cat/001.png\nval/0\n")
+    data = make(root, classes=["cat", "ant"], per_class={"train": 1}, ids=str(listing))
+    data.setup("fit")
+    assert data.classes == ["ant", "cat"]
+    assert ids(data.val_dataloader().dataset) == [0, 5]
+    (first, second) = ids(data.train_dataloader().dataset)
+    assert first < 4
+    assert 8 <= second < 12
+    data.setup("test")
+    batch = next(iter(data.test_dataloader()))
+    assert (batch["id"].tolist(), batch["label"].tolist()) == ([0, 5], [0, 1])
+
+
+def test_the_mapping_may_be_chosen(make_tree):
+    root = make_tree({"val": 1}, classes=("n01440764", "n01443537"))
+    for mapping, expected in ((None, [0, 1]), ("none", None), ("order", [0, 1])):
+        data = make(root, mapping=mapping)
+        data.setup("validate")
+        assert (data.label_map and data.label_map.indices) == expected
+    with pytest.raises(ValueError, match="is none of ImageNet-1k's"):
+        make(make_tree({"val": 1}), mapping="name").setup("validate")
+
+
+def test_every_source_keeps_the_contract(tmp_path, monkeypatch):
+    """The same batches on 0 and 2 workers, with ids that name images, for each kind of opener."""
+    write_cifar(tmp_path / "cifar", monkeypatch, count=4)
+    sources = {
+        "folder": write_tree(tmp_path / "folder", {"train": 7, "val": 2}),
+        "imagenet": write_imagenet(tmp_path / "imagenet", flat=True),
+        "cifar10": tmp_path / "cifar",
+        "webdataset": write_shards(tmp_path / "shards", {"train": 12}),
+    }
+    for source, root in sources.items():
+        data = make(root, source=source, batch_size=4)
+        data.setup("fit")
+        with pytest.MonkeyPatch.context() as patch:
+            batches = [batch for loader in (data.train_dataloader(), data.val_dataloader()) for batch in loader]
+            patch.setattr(data, "num_workers", 2)
+            again = [batch for loader in (data.train_dataloader(), data.val_dataloader()) for batch in loader]
+        assert len(batches) == len(again) >= 2, source
+        for one, two in zip(batches, again, strict=True):
+            assert all(torch.equal(one[key], two[key]) for key in ("image", "label", "id")), source
+            assert one["image"].shape[1:] == (3, 20, 20)
+            assert one["image"].dtype == torch.float32
+            assert 0 <= one["image"].min() < one["image"].max() <= 1
+
+
+def test_other_images_have_another_description(make_tree):
+    root = make_tree({"train": 2, "val": 1})
+    settings = ({}, {"per_class": 1}, {"seed": 1, "per_class": 1}, {"classes": ["ant"]}, {"on_corrupt": "error"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a single class
+        found = [make(root, **each).describe() for each in settings]
+    assert found[0] == make(root, seed=3, num_workers=2).describe(), "what does not matter does not show"
+    assert yaml.safe_load(yaml.safe_dump(found)) == found, "plain types"
+    os.utime(root / "val" / "bee" / "000.png", ns=(0, 5))
+    found.append(make(root).describe())
+    assert found[0]["train"] == found[-1]["train"]
+    assert len({yaml.safe_dump(each) for each in found}) == 6
+    embedded = [ImageData(**each).describe() for each in ({}, {"views": 8}, {"seed": 1})]
+    assert len({yaml.safe_dump(each) for each in embedded}) == 3
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_image_that_vanishes_is_named(make_tree, num_workers):
+    root = make_tree({"val": 2})
+    data = make(root, num_workers=num_workers)
+    data.setup("validate")
+    (root / "val" / "bee" / "001.png").unlink()
+    message = r"^image 'val/bee/001\.png' could be read when the run began and cannot be now \(\[Errno 2\] .*\): put it"
+    with pytest.raises(OSError, match=message) as error:
+        list(data.val_dataloader())
+    assert "Traceback" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"source": "cifar"},
+            r"data\.source 'cifar' is unknown; did you mean 'cifar10' or 'cifar100'\? allowed are folder",
+        ),
+        ({"source": "imagenette"}, r"did you mean 'imagenet'"),
+        ({"source": "huggingface/"}, r"allowed are .*huggingface/NAME"),
+        (
+            {"source": "cifar10"},
+            r"data\.source 'cifar10' needs data\.root: the folder where its files are",
+        ),
+        ({"val_share": 1.0}, r"data\.val_share is 1\.0: it must lie between 0 and 1"),
+        ({"classes": []}, r"data\.classes is empty"),
+        ({"per_class": 0}, r"data\.per_class is 0: it must be at least 1"),
+        ({"per_class": {"train": 0}}, r"data\.per_class is 0"),
+        ({"ids": "nowhere.txt"}, r"data\.ids 'nowhere\.txt' is not a file"),
+        ({"prefetch_factor": 0}, r"data\.prefetch_factor is 0"),
+        (
+            {"source": "imagenet", "root": "nowhere"},
+            r"data\.root 'nowhere' is not a folder: .* holds ImageNet",
+        ),
+        ({"source": "webdataset", "root": "nowhere"}, r"give one that holds \.tar shards"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(settings, message):
+    with pytest.raises((ValueError, OSError), match=message):
+        ImageData(**settings)

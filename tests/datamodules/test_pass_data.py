@@ -6,8 +6,8 @@ from torch.utils.data import default_collate
 
 from codes import CodeExtractor, load_backbone
 from codes.store import differences
-from datamodules import ImageData, PassData, image_data
-from datamodules.pass_data import Batches, describe
+from datamodules import ImageData, PassData
+from datamodules.pass_data import Batches
 from tests.tiny import TAPS, make_data
 
 
@@ -40,10 +40,10 @@ def test_a_batch_is_consecutive_samples(root):
 
 def test_the_images_are_identified_without_opening_one(tmp_path, root, monkeypatch):
     monkeypatch.setattr("PIL.Image.open", None)
-    monkeypatch.setattr(image_data, "without_corrupt", None)
+    monkeypatch.setattr("datamodules.readable.why_unreadable", None)
     data = PassData(make_data(root), make_extractor(), tmp_path / "codes", "float32", "32-true")
-    assert data.recipe["data"]["train"]["files"] == 12
-    assert data.recipe["data"]["val"]["files"] == 6
+    assert data.recipe["data"]["train"]["images"] == 12
+    assert data.recipe["data"]["val"]["images"] == 6
     assert data.recipe["transform"].items() >= {"resize": 18, "crop": 16, "interpolation": "bicubic"}.items()
     assert data.store is None
     assert not (tmp_path / "codes").exists()
@@ -70,7 +70,7 @@ def test_what_changes_the_codes_changes_the_recipe(tmp_path, root):
     path.rename(path.with_name("002.png"))
     assert changed() == ["data.val.listing"]
     path.with_name("002.png").unlink()
-    assert changed() == ["data.val.files", "data.val.listing"]
+    assert changed() == ["data.val.images", "data.val.listing"]
 
 
 def test_a_tree_that_was_moved_is_the_same(tmp_path, root):
@@ -81,12 +81,12 @@ def test_a_tree_that_was_moved_is_the_same(tmp_path, root):
 
 def test_a_dangling_link_is_part_of_the_listing(root):
     (root / "val" / "ant" / "009.png").symlink_to(root / "nowhere")
-    assert describe(make_data(root))["val"]["files"] == 7
+    assert make_data(root).describe()["val"]["images"] == 7
 
 
 def test_views_of_the_photographs_depend_on_the_seed():
-    base = describe(ImageData(None, seed=1, views=8))
+    base = ImageData(None, seed=1, views=8).describe()
     assert base["train"] == base["val"], "both are views of the same files"
-    assert describe(ImageData(None, seed=1, views=8)) == base
-    assert describe(ImageData(None, seed=2, views=8)) != base
-    assert describe(ImageData(None, seed=1, views=9)) != base
+    assert ImageData(None, seed=1, views=8).describe() == base
+    assert ImageData(None, seed=2, views=8).describe() != base
+    assert ImageData(None, seed=1, views=9).describe() != base

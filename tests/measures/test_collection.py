@@ -8,19 +8,48 @@ from torch import distributed, multiprocessing
 from torchmetrics import MetricCollection
 
 from measures import (
+    AdjustedMutualInformation,
+    CenterDistance,
+    CodeSample,
+    CodeVariance,
+    DeadUnits,
+    DistanceRatio,
+    ExplainedVariance,
+    LabelTransfer,
     MapDisplacement,
+    NearCollisionLift,
     Rate,
+    RelativeQuantisationError,
     count_hits,
     map_measures,
     occupancy,
 )
 from som import Lattice
 
-ROWS, COLS, CLASSES = 3, 4, 3
+ROWS, COLS, CLASSES, DIMENSIONS = 3, 4, 3, 5
 
 
 def collection():
     return map_measures(Lattice(ROWS, COLS), CLASSES)
+
+
+def further():
+    """Measures that the collection of every run does not hold."""
+    on_map = (ROWS, COLS, CLASSES)
+    return MetricCollection(
+        {
+            "dead_units": DeadUnits(ROWS * COLS, CLASSES),
+            "adjusted_mutual_information": AdjustedMutualInformation(ROWS * COLS, CLASSES),
+            "near_collision_lift": NearCollisionLift(*on_map),
+            "distance_ratio": DistanceRatio(*on_map),
+            "center_distance": CenterDistance(*on_map),
+            "label_transfer": LabelTransfer(*on_map),
+            "code_variance": CodeVariance(DIMENSIONS),
+            "explained_variance": ExplainedVariance(DIMENSIONS),
+            "relative_quantisation_error": RelativeQuantisationError(DIMENSIONS),
+            "code_sample": CodeSample(10, DIMENSIONS),
+        }
+    )
 
 
 def samples(count, seed=0):
@@ -31,6 +60,8 @@ def samples(count, seed=0):
         "distance": torch.rand(count, generator=generator),
         "label": torch.randint(CLASSES, (count,), generator=generator),
         "value": torch.rand(count, generator=generator),
+        "codes": torch.randn(count, DIMENSIONS, generator=generator),
+        "id": torch.arange(count),
     }
 
 
@@ -96,8 +127,16 @@ def test_rolling_the_torus_changes_no_measure(down, right, seed):
     torch.testing.assert_close(moves[0].compute(), moves[1].compute())
 
 
+def test_all_that_count_hits_or_codes_share_one_table():
+    metrics = further()
+    results(metrics, samples(40), (20, 20))
+    groups = sorted(sorted(group) for group in metrics.compute_groups.values())
+    assert [len(group) for group in groups] == [6, 1, 3]
+
+
 def _everything(batch, sizes):
-    found = results(collection(), batch, sizes)
+    found = results(collection(), batch, sizes) | results(further(), batch, sizes)
+    found["code_sample"] = found["code_sample"].codes
     displacement, rate = MapDisplacement(ROWS, COLS), Rate()
     displacement.update(batch["bmu"], batch["second"])
     rate.update(batch["label"] == 0)

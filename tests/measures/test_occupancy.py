@@ -6,7 +6,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from measures import EffectiveUnits, Hits, count_hits, density, effective_units
+from measures import (
+    DeadUnits,
+    EffectiveUnits,
+    Hits,
+    count_hits,
+    dead_units,
+    density,
+    effective_units,
+    expected_dead_units,
+    rarefied_dead_units,
+    uniform_hits,
+)
 
 
 @settings(deadline=None)
@@ -36,7 +47,40 @@ def test_effective_units_at_the_edges():
 
 def test_density():
     assert density(torch.tensor([[1, 3], [0, 2]])).tolist() == [[0.25, 0.75], [0.0, 1.0]]
+    assert density(torch.tensor([1, 3]), scale=100).tolist() == [25, 75]
     assert density(torch.zeros(2, dtype=torch.int64)).isnan().all()
+
+
+def test_dead_units_against_uniform_draws():
+    generator = torch.Generator().manual_seed(0)
+    shares = dead_units(uniform_hits(torch.full((400,), 30), 12, generator))
+    assert shares.mean().item() == pytest.approx(expected_dead_units(30, 12), abs=0.01)
+    assert expected_dead_units(0, 12) == 1
+    assert expected_dead_units(5, 1) == 0
+    assert dead_units(torch.zeros(2, 3)).tolist() == [1, 1]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=7), st.data())
+def test_rarefied_dead_units_is_the_mean_over_all_subsets(bmus, data):
+    samples = data.draw(st.integers(0, len(bmus)))
+    subsets = list(combinations(bmus, samples))
+    expected = sum(1 - len(set(subset)) / 6 for subset in subsets) / len(subsets)
+    hits = torch.bincount(torch.tensor(bmus), minlength=6)
+    assert rarefied_dead_units(hits, samples).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_rarefying_beyond_the_samples_is_refused():
+    with pytest.raises(ValueError, match="samples must be from 0 to the 3 that were counted; got samples=4"):
+        rarefied_dead_units(torch.tensor([[9, 9], [2, 1]]), 4)
+
+
+def test_dead_units_pools_the_classes():
+    metric = DeadUnits(num_units=12, num_classes=2)
+    metric.update(bmu=torch.tensor([0, 0, 3]), label=torch.tensor([0, 1, 1]))
+    metric.update(bmu=torch.tensor([7]), label=torch.tensor([0]))
+    assert metric.compute().item() == pytest.approx(0.75)
+    assert metric.higher_is_better is None
 
 
 @settings(deadline=None)
@@ -68,7 +112,7 @@ def test_effective_units_pools_the_classes():
     ("bmu", "label", "message"),
     [
         ([0, 1], [0, 3], r"label 3 is outside \[0, 3\); check the data or raise num_classes"),
-        ([0, 1], [-1, 0], r"label -1 is outside \[0, 3\)"),
+        ([0, 1], [-1, 0], r"label -1 is outside \[0, 3\); leave samples without a label out"),
         ([0, 12], [0, 0], r"bmu 12 is outside \[0, 12\); check the data or raise num_units"),
         ([0, 1], [0], r"bmu and label must pair up; got shapes \(2,\) and \(1,\)"),
     ],

@@ -18,7 +18,7 @@ SAMPLES = 101  # so that the last batch of 25, of one code, leaves nothing for s
 SMALL = {"sigma": (1.6, 0.4), "epochs": 2, "batch_size": 25, "random_state": 0}
 RULES = {
     "batch": {"rule": "batch"},
-    "low rank": {"rule": "batch", "search": "low_rank"},
+    "pruned": {"rule": "batch", "search": "pruned"},
     "standardised": {"rule": "batch", "standardise": True},
     "cosine": {"rule": "batch", "distance": "cosine"},
     "gradient": {"rule": "gradient", "alpha": (0.7, 0.2)},

@@ -9,8 +9,8 @@ from tests.som.test_batch_fit import blobs
 
 RULES = {
     "batch": {"rule": "batch"},
-    "batch, low rank": {"rule": "batch", "search": "low_rank"},
-    "batch, offset": {"rule": "batch", "search": "low_rank", "offset": 1e4},
+    "batch, pruned": {"rule": "batch", "search": "pruned"},
+    "batch, offset": {"rule": "batch", "search": "pruned", "offset": 1e4},
     "batch, deterministic": {"rule": "batch", "deterministic": True},
     "batch, standardised": {"rule": "batch", "standardise": True},
     "gradient": {"rule": "gradient", "alpha": (0.7, 0.2)},

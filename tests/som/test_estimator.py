@@ -206,7 +206,7 @@ def test_labels_are_of_the_last_fit_alone():
     assert not hasattr(make().fit(codes).fit(DataLoader(codes, batch_size=7)), "labels_")
 
 
-@pytest.mark.parametrize("search", ["auto", "half"])
+@pytest.mark.parametrize("search", ["auto", "pruned"])
 @pytest.mark.parametrize("rule", RULES)
 def test_deterministic_maps_are_equal_bit_for_bit_whatever_the_largest_code_was(rule, search):
     codes = blobs(100)

@@ -67,7 +67,7 @@ def test_progress_falls_on_structured_codes():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"search": "binary"}, "search 'binary' is unknown; choose one of 'auto', 'dense', 'half', 'low_rank'"),
+        ({"search": "binary"}, "search 'binary' is unknown; choose one of 'auto', 'dense', 'pruned'"),
         ({"epochs": 0}, "epochs must be an integer of at least 1; got epochs=0"),
         ({"batch_size": 2.5}, "batch_size must be an integer of at least 1; got batch_size=2.5"),
     ],

@@ -79,8 +79,6 @@ def test_the_largest_code_is_known_where_sums_are_deterministic(distance):
         ({"winner": "soft", "rule": "ema"}, "winner 'soft' needs rule 'gradient'; got rule 'ema'"),
         ({"winner": "soft", "rule": "gradient", "deterministic": True}, "deterministic=True needs an array"),
         ({"winner": "heskes", "rule": "gradient", "deterministic": True}, "and winner 'kohonen'"),
-        ({"search": "low_rank", "rule": "ema"}, "'low_rank' needs rule 'batch' and distance 'euclidean'"),
-        ({"search": "low_rank", "distance": "cosine"}, "'low_rank' needs rule 'batch' and distance 'euclidean'"),
     ],
 )
 def test_refusals(options, message):

@@ -6,17 +6,19 @@ Real photographs for a demonstration of every stage, not evidence: two of them s
 import importlib.util
 from pathlib import Path
 
-from datamodules.files import ImageFile
+import numpy as np
+from timm.data import ImageNetInfo
 
-__all__ = ["embedded_photographs"]
+from datamodules.samples import FilesBelow, ImageSource, Samples, pack_names
+
+__all__ = ["list_photographs"]
 
 
-def embedded_photographs() -> tuple[list[ImageFile], list[int]]:
-    """List the photographs.
+def list_photographs() -> ImageSource:
+    """List the photographs, the same ones for every split.
 
     Returns:
-        One sample a photograph (the label is the class's position in the second value), and the sorted ImageNet
-        indices of their classes.
+        One sample a photograph; the classes in the order of their ImageNet indices.
 
     Raises:
         FileNotFoundError: if the installed Foolbox brings no photographs.
@@ -26,7 +28,8 @@ def embedded_photographs() -> tuple[list[ImageFile], list[int]]:
     paths = sorted(folder.glob("imagenet_*_*.jpg"))  # imagenet_<number>_<ImageNet index>.jpg
     if not paths:
         raise FileNotFoundError(f"no embedded photographs in '{folder}': install foolbox 3.3.4, or set data.root")
-    indices = [int(path.stem.split("_")[-1]) for path in paths]
-    classes = sorted(set(indices))
-    labels = [classes.index(index) for index in indices]
-    return [ImageFile(number, *sample) for number, sample in enumerate(zip(paths, labels, strict=True))], classes
+    indices, labels = np.unique([int(path.stem.split("_")[-1]) for path in paths], return_inverse=True)
+    names = pack_names([path.name for path in paths])
+    photographs = Samples(np.arange(len(paths)), labels.astype(np.int64), names, FilesBelow(folder))
+    wnids = [ImageNetInfo().index_to_label_name(int(index)) for index in indices]
+    return ImageSource(dict.fromkeys(("train", "val", "test"), photographs), wnids, wnids)
