@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-peers lint bench-map clean
+.PHONY: demo test test-slow test-peers lint bench-data bench-extract bench-map clean
 
 demo: .venv/installed
 	$(BIN)/python train.py --config configs/quickstart.yaml
@@ -28,8 +28,14 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
+bench-data: .venv/installed
+	$(BIN)/python -m benchmarks.bench_data
+
 bench-map: .venv-bench/installed
 	.venv-bench/bin/python -m benchmarks.bench_map
+
+bench-extract: .venv/installed
+	$(BIN)/python -m benchmarks.bench_extract
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "somscope needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

@@ -25,7 +25,9 @@ from typing_extensions import override
 from callbacks import ChartLayout, CodeWriter, FoolboxEvaluation, MapAnalysis, MapPictures, RunWriter
 from callbacks.report import closing_table
 from callbacks.run_folder import read_measures, run_folder
-from datamodules import ImageData
+from codes.store import StoreType
+from datamodules import CodeData, ImageData, PassData
+from datamodules.code_data import FitSplit
 from lightning_modules import CodeSOM
 
 __all__ = ["SomscopeCLI", "main"]
@@ -59,6 +61,23 @@ class SomscopeCLI(LightningCLI):
             default=["analyse", "attack"],
             help="What follows a fit, in this order: 'analyse' and 'attack', or [] for nothing.",
         )
+        parser.add_argument(
+            "--store",
+            type=str | None,
+            default=None,
+            help="Folder of the stores of codes: fit and analyse run on codes, which one pass over the images puts "
+            "there unless they are there. null passes the images in every epoch; predict then writes to codes/ beside "
+            "the runs.",
+        )
+        parser.add_argument(
+            "--store_dtype", type=StoreType, default="float32", help="In what a store keeps codes; float16 takes half."
+        )
+        parser.add_argument(
+            "--fit_split",
+            type=FitSplit,
+            default="train",
+            help="The split whose codes maps are fit on: 'train', or with a store 'val'.",
+        )
         parser.add_lightning_class_args(MapAnalysis, "analysis")
         parser.add_lightning_class_args(FoolboxEvaluation, "attack")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
@@ -72,11 +91,14 @@ class SomscopeCLI(LightningCLI):
         ImageData(**self._get(self.config, "data").as_dict())
         MapAnalysis(**self._get(self.config, "analysis").as_dict())
         FoolboxEvaluation(**self._get(self.config, "attack").as_dict())
+        if self._get(self.config, "fit_split") != "train" and self._get(self.config, "store") is None:
+            raise ValueError("--fit_split val needs the codes of both splits: give a --store")
 
     @override
     def instantiate_classes(self) -> None:
         """Hand the backbone's own resize, crop and interpolation to the data, for those that are not given."""
         super().instantiate_classes()
+        self.images = self.datamodule  # the codes of a store may take their place
         self.datamodule.adopt(self.model.extractor.backbone.preprocessing)
 
     def before_fit(self) -> None:
@@ -84,6 +106,7 @@ class SomscopeCLI(LightningCLI):
         if "attack" in self.config.fit.stages:
             self.config_init.fit.attack.check(self.model)
             self.datamodule.setup("test")
+        self._use_codes()
 
     def before_validate(self) -> None:
         """Refuse to measure or attack maps that nothing has fit, before any pass over the images."""
@@ -91,18 +114,46 @@ class SomscopeCLI(LightningCLI):
         if not settings.ckpt_path:
             raise ValueError("the maps are empty: fit them first, or give the checkpoint of a fit (--ckpt_path)")
         settings.verbose = False  # the closing table says it all
+        if self.subcommand == "validate":
+            self._use_codes()
 
     before_test = before_validate
 
     def before_predict(self) -> None:
         """Keep no codes in memory, where Lightning would gather those of all images: CodeWriter streams them."""
         self.config_init.predict.return_predictions = False
+        self.datamodule = self._pass_data()
 
     def after_fit(self) -> None:
         """Run the stages that follow a fit."""
         for stage in self.config.fit.stages:
-            run = self.trainer.validate if stage == "analyse" else self.trainer.test
-            run(self.model, datamodule=self.datamodule, verbose=False)
+            if stage == "analyse":
+                self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+            else:
+                self.trainer.test(self.model, datamodule=self.images, verbose=False)
+
+    def predict(self, model: CodeSOM, datamodule: PassData, **settings: Any) -> None:
+        """What LightningCLI calls in place of `Trainer.predict`: no pass over the images where a store is there."""
+        if datamodule.store is None:
+            self.trainer.predict(model, datamodule=datamodule, **settings)
+
+    def _use_codes(self) -> None:
+        """Put the codes of a store, where one is given, in place of the images; fill it first if need be."""
+        settings = self.config[self.subcommand]
+        if settings.store is None:
+            return
+        data = self._pass_data()
+        self.predict(self.model, data, return_predictions=False)
+        images = self.images
+        self.datamodule = CodeData(
+            data.filled().folder, images.batch_size, settings.fit_split, images.num_workers, images.seed
+        )
+
+    def _pass_data(self) -> PassData:
+        settings, trainer = self.config[self.subcommand], self.trainer
+        runs = Path((trainer.loggers[0].save_dir if trainer.loggers else None) or trainer.default_root_dir)
+        base = settings.store or runs / "codes"
+        return PassData(self.images, self.model.extractor, base, settings.store_dtype, str(trainer.precision))
 
     @override
     def _parse_ckpt_path(self) -> None:
@@ -217,6 +268,9 @@ def _plain(value: Any) -> Any:
 
 
 def _print_closing(cli: SomscopeCLI) -> None:
+    if isinstance(cli.datamodule, PassData):
+        print(f"the codes are in {cli.datamodule.filled().folder}")
+        return
     folder = run_folder(cli.trainer)  # a collective
     if cli.trainer.is_global_zero:
         table = closing_table(read_measures(folder))

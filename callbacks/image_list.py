@@ -34,11 +34,25 @@ def merge_images(folder: Path, split: str, dataset: Any, data: Any) -> None:
     Args:
         folder: the run's folder.
         split: "train", "val" or "test".
-        dataset: the split's dataset, with `samples` and, if it crops each of them several times, `views`.
+        dataset: the split's dataset, with `samples` and, if it crops each of them several times, `views`; or with
+            `listing`, the images.parquet of a store of codes.
         data: the data module, with `classes`.
     """
-    samples = dataset.samples
-    views = getattr(dataset, "views", None)
+    if listing := getattr(dataset, "listing", None):
+        split = dataset.split  # maps may be fit on another than "train"
+        table = pq.read_table(listing, filters=[("split", "==", split)])
+    else:
+        table = _rows(split, dataset, data)
+    path = folder / "images.parquet"
+    if path.exists():
+        before = pq.read_table(path)
+        table = pa.concat_tables([before.filter(pc.field("split") != split), table])
+    with atomic(path) as part:
+        pq.write_table(table.sort_by([("split", "ascending"), ("id", "ascending")]), part)
+
+
+def _rows(split: str, dataset: Any, data: Any) -> pa.Table:
+    samples, views = dataset.samples, getattr(dataset, "views", None)
     labels = np.repeat(samples.labels, views or 1)
     paths = pa.array(samples.printable_names(), pa.string())
     rows = np.arange(len(labels))
@@ -50,10 +64,4 @@ def merge_images(folder: Path, split: str, dataset: Any, data: Any) -> None:
         "path": paths.take(pa.array(rows // (views or 1))),
         "view": pa.nulls(len(labels), pa.int32()) if views is None else pa.array(rows % views, pa.int32()),
     }
-    table = pa.table(columns, schema=SCHEMA)
-    path = folder / "images.parquet"
-    if path.exists():
-        before = pq.read_table(path)
-        table = pa.concat_tables([before.filter(pc.field("split") != split), table])
-    with atomic(path) as part:
-        pq.write_table(table.sort_by([("split", "ascending"), ("id", "ascending")]), part)
+    return pa.table(columns, schema=SCHEMA)

@@ -99,11 +99,6 @@ class RunWriter(Callback):
         _list_images(trainer, run_folder(trainer), test=trainer.test_dataloaders)
 
     @override
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        loaders: Any = trainer.predict_dataloaders  # by split
-        _list_images(trainer, run_folder(trainer), **loaders)
-
-    @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if self._bmus is not None:
             self._bmus.abandon()

@@ -1,7 +1,7 @@
 """Encoded images to pixels, the crop that a backbone sees, and which images cannot be decoded.
 
 JPEGs go through torchvision, which decodes them to Pillow's pixels in less time; all others through Pillow. Resizing
-8-bit tensors differs from Pillow's by at most 2 of 255 levels, and is faster (docs/benchmarks.md).
+8-bit tensors differs from Pillow's by a level here and there, and is faster (docs/benchmarks.md).
 """
 
 import os

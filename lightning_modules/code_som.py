@@ -15,7 +15,7 @@ from torchmetrics import MetricCollection
 from typing_extensions import override
 
 from codes import STATISTICS, CodeExtractor, Extraction, Statistic, code_width, load_backbone
-from lightning_modules.checkpoints import COUNTS, check_origin, warn_if_unfinished
+from lightning_modules import checkpoints
 from lightning_modules.located import Located
 from lightning_modules.map_start import count_first_epoch, start_maps
 from lightning_modules.map_updates import MapUpdate
@@ -50,6 +50,7 @@ class CodeSOM(pl.LightningModule):
             `timm/NAME`, or an import path `package.module:factory`.
         weights: "default" (the library's own), "none" (random, seeded), or the path of a local checkpoint.
         taps: where codes are taken: {depth: dotted module name} or a list of dotted names; null takes the catalog's.
+        raw_pixels: whether the images themselves, on a 16 x 16 grid, are a depth too, CL0: a control without a network.
         mean: mean of each of three color channels, for images in [0, 1], with which the backbone normalises; null takes
             the backbone's own, which for a factory is ImageNet's.
         std: standard deviation likewise.
@@ -88,6 +89,7 @@ class CodeSOM(pl.LightningModule):
         backbone: str = "efficientnet_lite0",
         weights: str = "default",
         taps: dict[str, str] | list[str] | None = None,
+        raw_pixels: bool = False,
         mean: list[float] | None = None,
         std: list[float] | None = None,
         statistics: list[Statistic] = list(STATISTICS),  # noqa: B006 (never mutated; jsonargparse needs a plain list)
@@ -120,7 +122,8 @@ class CodeSOM(pl.LightningModule):
         shared: dict[str, Any] = {"topology": topology, "neighbourhood": neighbourhood, "distance": distance}
         shared |= {"winner": winner, "standardise": standardise}
         self.lattice: Lattice = SelfOrganizingMap(rows, cols, 1, **shared).lattice
-        self.extractor = CodeExtractor(load_backbone(backbone, weights, seed, mean, std), taps, statistics)
+        network = load_backbone(backbone, weights, seed, mean, std)
+        self.extractor = CodeExtractor(network, taps, statistics, raw_pixels=raw_pixels)
         self.depths = self.extractor.depths
         sizes = [self.extractor.dimensions[depth] for depth in self.depths]
         self._maps = nn.ModuleList(SelfOrganizingMap(rows, cols, size, **shared) for size in sizes)
@@ -139,8 +142,7 @@ class CodeSOM(pl.LightningModule):
 
     @property
     def maps(self) -> dict[str, SelfOrganizingMap]:
-        """The maps by depth."""
-        # A list holds them, since the keys of a ModuleDict may have no dots, and depths are dotted names.
+        """The maps by depth."""  # in a list, since depths may be dotted names, and keys of a ModuleDict have no dots
         return dict(zip(self.depths, cast(Iterable[SelfOrganizingMap], self._maps), strict=True))
 
     @property
@@ -152,7 +154,7 @@ class CodeSOM(pl.LightningModule):
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
-            raise ValueError("CodeSOM learns the classes from a data module: pass datamodule=ImageData(...) to fit")
+            raise ValueError("CodeSOM learns the classes from data: pass datamodule=ImageData(...) or CodeData(...)")
         check_trainer(self.trainer, self.rule)
         self.extractor.check_size(data.preprocessing.crop)
         self.classes = data.classes
@@ -176,9 +178,9 @@ class CodeSOM(pl.LightningModule):
         """Find the BMUs of codes that were extracted before, by depth."""
         return {depth: som(extraction.codes[depth]) for depth, som in self.maps.items()}
 
-    def locate(self, batch: dict[str, Tensor]) -> Located:
-        """Extract the codes of a batch of the data module, and find their BMUs."""
-        extraction = self.extractor(batch["image"])
+    def locate(self, batch: dict[str, Any]) -> Located:
+        """Find the codes of a batch of the data module, of images or of a store's codes, and their BMUs."""
+        extraction = self._extract(batch)
         return Located(extraction, self.winners(extraction))
 
     @override
@@ -195,15 +197,15 @@ class CodeSOM(pl.LightningModule):
             check_whole_epochs(self.trainer)
 
     @override
-    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
         rate = self.alpha(self._progress(len(batch["id"])))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
     @override
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         with torch.no_grad():  # the walk is differentiable; training the maps needs no gradient of it
-            extraction = self.extractor(batch["image"])
+            extraction = self._extract(batch)
         local = len(batch["id"])
         sigma = self.sigma(self._progress(local))
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -220,8 +222,7 @@ class CodeSOM(pl.LightningModule):
             self.log(f"fit/energy/{depth}", energy.detach(), sync_dist=True)
             share = relative_energy(som, extraction.codes[depth], winners.bmu, energy, sigma)
             self.log(f"fit/relative_energy/{depth}", share, sync_dist=True)
-        self.log("fit/sigma", sigma)
-        self.log("fit/alpha", rate)
+        self.log_dict({"fit/sigma": sigma, "fit/alpha": rate})
         self.samples_seen += local * self.trainer.world_size
         if self.automatic_optimization:
             return torch.stack(energies).sum()
@@ -233,7 +234,7 @@ class CodeSOM(pl.LightningModule):
         if not all(som.initialised for som in self.maps.values()):
             raise ValueError("the maps are empty: fit them first, or give the checkpoint of a fit (--ckpt_path)")
         if self.trainer.state.fn != "fit":
-            warn_if_unfinished(self.samples_seen, self.samples_an_epoch, self.samples_planned)
+            checkpoints.warn_if_unfinished(self.samples_seen, self.samples_an_epoch, self.samples_planned)
 
     on_test_start = on_validation_start
 
@@ -242,7 +243,7 @@ class CodeSOM(pl.LightningModule):
         self.results, self.hits, self.train_hits = {}, {}, {}
 
     @override
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> Located:  # type: ignore[override]
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Located:  # type: ignore[override]
         found = self.locate(batch)
         for depth, measures in self.measures.items():
             measures.update(label=batch["label"], **found.measured(depth, self.maps[depth]))
@@ -251,14 +252,14 @@ class CodeSOM(pl.LightningModule):
     @override
     def on_validation_epoch_end(self) -> None:
         # The analysis that follows a fit repeats its last validation, which is on the curves already.
-        repeated = self.trainer.state.fn == "validate" and self.trainer.global_step == self._validated
-        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
-            self._validated = self.trainer.global_step
+        stage, step = self.trainer.state.fn, self.trainer.global_step
+        to_logger = False if (stage, step) == ("validate", self._validated) else None
+        if stage == "fit" and not self.trainer.sanity_checking:
+            self._validated = step
         for depth, measures in self.measures.items():
             found = measures.compute()
             self.hits[depth] = found.pop("hits")
             for quantity, value in found.items():
-                to_logger = False if repeated else None
                 self.log(f"validate/{quantity}/{depth}", value.float(), sync_dist=True, logger=to_logger)
                 self.results.setdefault(quantity, {})[depth] = float(value)
             measures.reset()
@@ -269,24 +270,23 @@ class CodeSOM(pl.LightningModule):
         return self.extractor(batch["image"])
 
     @override
-    def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Extract codes: {depth: (B, D)}."""
-        return self.extractor(batch["image"]).codes
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> Extraction:
+        """Extract the codes, for the callback that keeps them."""
+        return self.extractor(batch["image"])
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith("extractor.")}
-        checkpoint["backbone_digest"] = self.extractor.backbone.digest
-        checkpoint |= {name: getattr(self, name) for name in COUNTS}
+        checkpoints.strip(checkpoint, self)
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        check_origin(checkpoint, self.extractor.backbone)
-        for name in COUNTS:
-            setattr(self, name, checkpoint[name])
-        own = self.state_dict()
-        checkpoint["state_dict"] |= {name: value for name, value in own.items() if name.startswith("extractor.")}
+        checkpoints.complete(checkpoint, self)
+
+    def _extract(self, batch: dict[str, Any]) -> Extraction:
+        """The codes of a batch of images, or those that it brings from a store."""
+        if "codes" in batch:
+            return Extraction(batch["codes"], None, batch["dead"])
+        return self.extractor(batch["image"])
 
     def _progress(self, local: int) -> float:
         """Share of the training that lies behind, by samples seen over all processes."""

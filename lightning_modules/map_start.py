@@ -33,7 +33,7 @@ def start_maps(module: CodeSOM) -> dict[str, Tensor]:
     parts: dict[str, list[Tensor]] = {depth: [] for depth in module.depths}
     count = 0
     for batch in loader:
-        codes = module.extractor(batch["image"].to(module.device)).codes
+        codes = module._extract(module.trainer.strategy.batch_to_device(batch, module.device)).codes
         for depth, som in module.maps.items():
             if som.standardiser is not None:
                 som.standardiser.update(codes[depth])

@@ -1,6 +1,6 @@
-"""Runs `train.main` as one of two processes; `run_on_two` starts both, in a program of their own.
+"""Runs `train.main` as one of several processes; `run_on` starts them, in a program of their own.
 
-As a program, `python -m tests.two_processes "[words]"`: it imports once, then forks, before torch has started a
+As a program, `python -m tests.two_processes 2 "[words]"`: it imports once, then forks, before torch has started a
 thread or touched a device.
 """
 
@@ -18,26 +18,32 @@ ROOT = Path(__file__).parent.parent
 
 def run_on_two(words: list[str], timeout: float = 300) -> None:
     """Run the words on two gloo processes, and raise with their output if one of them fails."""
+    run_on(2, words, timeout)
+
+
+def run_on(count: int, words: list[str], timeout: float = 300) -> None:
+    """Run the words on `count` gloo processes, and raise with their output if one of them fails."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "NODE_RANK": "0"}
     environment = os.environ | shared | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.two_processes", json.dumps(words)]
+    command = [sys.executable, "-m", "tests.two_processes", str(count), json.dumps(words)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
     if result.returncode:
         raise RuntimeError(f"exit code {result.returncode}:\n{result.stdout}\n{result.stderr}")
 
 
 def main() -> int:
-    words = json.loads(sys.argv.pop())
+    count, words = int(sys.argv[1]), json.loads(sys.argv[2])
+    del sys.argv[1:]
     import train
 
     def run(rank: int) -> None:
         os.environ["LOCAL_RANK"] = str(rank)  # so that Lightning starts no processes of its own
         train.main(words)
 
-    processes = [multiprocessing.get_context("fork").Process(target=run, args=(rank,)) for rank in range(2)]
+    processes = [multiprocessing.get_context("fork").Process(target=run, args=(rank,)) for rank in range(count)]
     for process in processes:
         process.start()
     while all(process.is_alive() for process in processes):

@@ -49,8 +49,8 @@ def test_every_image_can_be_traced(tmp_path, root):
 
 def test_views_of_photographs_can_be_traced(tmp_path):
     data = ImageData(None, batch_size=4, resize=24, crop=20, views=8, num_workers=0)
-    trainer = make_trainer(tmp_path, RunWriter(), limit_predict_batches=1)
-    trainer.predict(make_module(), datamodule=data, return_predictions=False)
+    trainer = make_trainer(tmp_path, RunWriter(), limit_train_batches=1, limit_val_batches=1)
+    trainer.fit(make_module(), datamodule=data)
     listed = images(tmp_path)
     train = listed[listed["split"] == "train"]
     assert train["id"].tolist() == list(range(20 * 8))

@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from codes import summaries
 from codes.summaries import STATISTICS, code_width, statistic_slices, summarise
 from tests.codes.reference import summarise_slowly
 
@@ -36,6 +37,31 @@ def test_standard_deviation_survives_a_large_mean():
     std = summarise(maps, ("std",))[0]
     expected = torch.tensor(summarise_slowly(maps)[0], dtype=torch.float64)[:, 12:18]
     torch.testing.assert_close(std.double(), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.3, -7.1, 1e4, 0.0])
+def test_a_constant_channel_deviates_by_exactly_nothing(value):
+    """Standardised, a deviation that is a rounding would become as large as any other."""
+    maps = torch.full((2, 3, 56, 55), value)
+    maps[0, 1, 3, 4] += 0.1 * abs(value) + 1e-3
+    std = summarise(maps, ("std",))[0]
+    assert (std == 0).tolist() == [[True, False, True], [True, True, True]]
+
+
+@pytest.mark.parametrize("chunk", [1, 2 * 6 * 35, 3 * 6 * 35])
+def test_chunks_give_what_the_whole_gives(monkeypatch, chunk):
+    maps = torch.randn(5, 6, 5, 7, generator=torch.Generator().manual_seed(0))
+    whole, dead = summarise(maps)
+    monkeypatch.setattr(summaries, "_CHUNK", chunk)
+    parts, dead_parts = summarise(maps)
+    torch.testing.assert_close(parts, whole, atol=1e-7, rtol=1e-7)
+    assert torch.equal(dead_parts, dead)
+
+
+def test_no_images_have_no_codes():
+    codes, dead = summarise(torch.zeros(0, 3, 5, 7))
+    assert codes.shape == (0, 15)
+    assert dead.shape == (0,)
 
 
 def test_center_of_mass_points_from_the_first_row_and_column_to_the_last():
