@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["accounting", "closing_table"]
+__all__ = ["accounting", "closing_table", "table"]
 
 COLUMNS = {
     "quantisation_error": "QE",
@@ -30,7 +30,7 @@ def closing_table(measures: dict[str, Any]) -> str:
     if shown := [quantity for quantity in COLUMNS if quantity in maps]:
         depths = list(maps[shown[0]])
         rows = [[depth, *(_cell(maps, quantity, depth) for quantity in shown)] for depth in depths]
-        tables.append("Maps, on the validation images\n" + _table(["depth", *(COLUMNS[q] for q in shown)], rows))
+        tables.append("Maps, on the validation images\n" + table(["depth", *(COLUMNS[q] for q in shown)], rows))
     if attacks := measures.get("test"):
         tables.append(_attack_table(attacks))
     return "\n\n".join(tables)
@@ -51,6 +51,13 @@ def accounting(results: dict[str, Any]) -> str:
     )
 
 
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Lay out a table, its columns aligned to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
 def _attack_table(results: dict[str, Any]) -> str:
     clean = results["clean_accuracy"]
     lines = accounting(results).replace("; ", ";\n")
@@ -68,13 +75,7 @@ def _attack_table(results: dict[str, Any]) -> str:
             cells = [f"{_number(moved[depth])} ({_number(noise[depth])})" for depth in moved]
             rows.append([attack, epsilon, _rate(numbers["robust_accuracy"]), *cells])
     rows[0] += [""] * (len(header) - 3)
-    return f"{title}\n" + _table(header, rows)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return f"{title}\n" + table(header, rows)
 
 
 def _cell(maps: dict[str, Any], quantity: str, depth: str) -> str:

@@ -1,5 +1,6 @@
 """Measures on maps and codes: torchmetrics with exact sum states, each over a functional twin; docs/measures.md."""
 
+from measures.agreement import Agreement, map_agreement
 from measures.center_distances import (
     CenterDistance,
     distances_between_centers,
@@ -54,6 +55,7 @@ from measures.unfolding import unfold
 __all__ = [
     "AdjustedMutualInformation",
     "AgainstNull",
+    "Agreement",
     "CenterDistance",
     "ClassCenters",
     "CodeSample",
@@ -108,6 +110,7 @@ __all__ = [
     "label_transfer",
     "left_out_transfer",
     "linear_cka",
+    "map_agreement",
     "map_displacement",
     "map_measures",
     "mean_center_distance",
