@@ -22,7 +22,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
-from callbacks import ChartLayout, CodeWriter, FoolboxEvaluation, MapPictures, RunWriter
+from callbacks import ChartLayout, CodeWriter, FoolboxEvaluation, MapAnalysis, MapPictures, RunWriter
 from callbacks.report import closing_table
 from callbacks.run_folder import read_measures, run_folder
 from codes.store import StoreType
@@ -78,16 +78,18 @@ class SomscopeCLI(LightningCLI):
             default="train",
             help="The split whose codes maps are fit on: 'train', or with a store 'val'.",
         )
+        parser.add_lightning_class_args(MapAnalysis, "analysis")
         parser.add_lightning_class_args(FoolboxEvaluation, "attack")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({f"checkpoint.{name}": value for name, value in LAST_EPOCH.items()})
-        for section in ("model", "data", "attack"):
+        for section in ("model", "data", "analysis", "attack"):
             parser.link_arguments("seed_everything", f"{section}.seed", compute_fn=int)
 
     @override
     def before_instantiate_classes(self) -> None:
-        """Check the data's and the attack's settings before the backbone is loaded, which may take a while."""
+        """Check the settings of data and stages before the backbone is loaded, which may take a while."""
         ImageData(**self._get(self.config, "data").as_dict())
+        MapAnalysis(**self._get(self.config, "analysis").as_dict())
         FoolboxEvaluation(**self._get(self.config, "attack").as_dict())
         if self._get(self.config, "fit_split") != "train" and self._get(self.config, "store") is None:
             raise ValueError("--fit_split val needs the codes of both splits: give a --store")

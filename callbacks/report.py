@@ -2,13 +2,16 @@
 
 from typing import Any
 
-__all__ = ["accounting", "closing_table"]
+__all__ = ["accounting", "closing_table", "table"]
 
 COLUMNS = {
     "quantisation_error": "QE",
     "topographic_error": "TE",
-    "effective_units": "effective units",
-    "collision_lift": "collision lift",
+    "explained_variance": "explained",
+    "effective_units": "eff. units",
+    "collision_lift": "lift",
+    "distance_ratio": "D_in/D_out",
+    "label_transfer": "label transfer",
     "dead_channels": "dead channels",
 }
 
@@ -27,7 +30,7 @@ def closing_table(measures: dict[str, Any]) -> str:
     if shown := [quantity for quantity in COLUMNS if quantity in maps]:
         depths = list(maps[shown[0]])
         rows = [[depth, *(_cell(maps, quantity, depth) for quantity in shown)] for depth in depths]
-        tables.append("Maps, on the validation images\n" + _table(["depth", *(COLUMNS[q] for q in shown)], rows))
+        tables.append("Maps, on the validation images\n" + table(["depth", *(COLUMNS[q] for q in shown)], rows))
     if attacks := measures.get("test"):
         tables.append(_attack_table(attacks))
     return "\n\n".join(tables)
@@ -48,6 +51,13 @@ def accounting(results: dict[str, Any]) -> str:
     )
 
 
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Lay out a table, its columns aligned to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
 def _attack_table(results: dict[str, Any]) -> str:
     clean = results["clean_accuracy"]
     lines = accounting(results).replace("; ", ";\n")
@@ -65,18 +75,17 @@ def _attack_table(results: dict[str, Any]) -> str:
             cells = [f"{_number(moved[depth])} ({_number(noise[depth])})" for depth in moved]
             rows.append([attack, epsilon, _rate(numbers["robust_accuracy"]), *cells])
     rows[0] += [""] * (len(header) - 3)
-    return f"{title}\n" + _table(header, rows)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return f"{title}\n" + table(header, rows)
 
 
 def _cell(maps: dict[str, Any], quantity: str, depth: str) -> str:
-    """One number of a map; no map has more effective units than units, so that an estimate above them has no digits."""
+    """One number of a map; label transfer with its null in brackets.
+
+    No map has more effective units than units, so that an estimate above them has no digits.
+    """
     value = maps[quantity][depth]
+    if quantity == "label_transfer":
+        return f"{_number(value)} ({_number(maps.get('label_transfer_null_mean', {}).get(depth))})"
     units = maps["units"][depth] if quantity == "effective_units" else None
     return f">{units}" if units is not None and value is not None and value > units else _number(value)
 

@@ -8,6 +8,7 @@ from codes.backbones import Backbone, load_backbone
 from codes.catalog import CATALOG, CatalogEntry, Preprocessing
 from codes.extractor import CodeExtractor, Extraction
 from codes.layouts import to_maps
+from codes.pixels import pixel_codes
 from codes.summaries import STATISTICS, Statistic, code_width, statistic_slices, summarise
 from codes.taps import Taps, resolve_taps
 from codes.weights import WeightsUnavailableError
@@ -25,6 +26,7 @@ __all__ = [
     "WeightsUnavailableError",
     "code_width",
     "load_backbone",
+    "pixel_codes",
     "resolve_taps",
     "statistic_slices",
     "summarise",

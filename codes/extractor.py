@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from codes.backbones import Backbone, check_images
+from codes.pixels import PIXEL_DEPTH, PIXELS, pixel_codes
 from codes.summaries import STATISTICS, Statistic, code_width
 from codes.taps import Taps, TapSpec, name_taps, output_shapes, resolve_taps
 
@@ -36,14 +37,17 @@ class CodeExtractor(nn.Module):
         taps: Depth to dotted module name, or a list of dotted names; None for the backbone's own.
         statistics: The statistics that make up the codes, in this order.
         image_size: Side in pixels of the images that are forwarded on construction; None for the backbone's crop.
+        raw_pixels: Whether the images themselves are a depth, CL0, before those of the taps (see codes/pixels.py).
 
     Attributes:
         depths: Names of the depths, in the order of the taps.
+        taps: Depth to dotted module name; "pixels" for raw pixels.
         dimensions: Depth to number of code dimensions D.
-        channels: Depth to number of channels C.
+        channels: Depth to number of channels C; 0 for raw pixels, whose code holds no statistics of channels.
 
     Raises:
-        ValueError: If there are no taps, or a layer is unknown or cannot be summarised.
+        ValueError: If there are no taps, a layer is unknown or cannot be summarised, or a tap has the name of the raw
+            pixels.
 
     Example:
         >>> from codes.backbones import load_backbone
@@ -64,6 +68,7 @@ class CodeExtractor(nn.Module):
         taps: TapSpec | None = None,
         statistics: Sequence[Statistic] = STATISTICS,
         image_size: int | None = None,
+        raw_pixels: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -74,13 +79,19 @@ class CodeExtractor(nn.Module):
         chosen = taps if taps is not None else backbone.taps
         if chosen is None:
             raise ValueError(_without_taps(backbone, probe[:1]))
-        self.taps = name_taps(chosen)
+        self._layers = name_taps(chosen)
+        self._raw_pixels = raw_pixels
+        if raw_pixels and PIXEL_DEPTH in self._layers:
+            raise ValueError(f"a tap is named {PIXEL_DEPTH!r}, the name of the raw pixels: give it another")
+        self.taps = ({PIXEL_DEPTH: PIXELS} if raw_pixels else {}) | self._layers
         self.depths = tuple(self.taps)
-        resolve_taps(backbone.model, self.taps, backbone.name)
+        resolve_taps(backbone.model, self._layers, backbone.name)
         with torch.no_grad():
             codes = self(probe).codes
         self.dimensions = {depth: code.shape[1] for depth, code in codes.items()}
         self.channels = {depth: size // width for depth, size in self.dimensions.items()}
+        if raw_pixels:
+            self.channels[PIXEL_DEPTH] = 0
 
     def forward(self, images: Tensor) -> Extraction:
         """Extract the codes of a batch.
@@ -99,7 +110,7 @@ class CodeExtractor(nn.Module):
         backbone = self.backbone
         taps = Taps(
             backbone.model,
-            self.taps,
+            self._layers,
             images.shape,
             self.statistics,
             backbone.prefix_tokens,
@@ -108,7 +119,12 @@ class CodeExtractor(nn.Module):
         )
         with taps:
             output = backbone(images)
-        return Extraction(taps.codes, output if backbone.num_classes is not None else None, taps.dead)
+        codes, dead = taps.codes, taps.dead
+        if self._raw_pixels:
+            pixels = pixel_codes(images)
+            codes = {PIXEL_DEPTH: pixels} | codes
+            dead = {PIXEL_DEPTH: torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)} | dead
+        return Extraction(codes, output if backbone.num_classes is not None else None, dead)
 
     @torch.no_grad()
     def check_size(self, side: int) -> None:

@@ -96,6 +96,8 @@ class CodeStore:
             ([slice(128, 320, None)], [slice(128, 192, None), slice(0, 64, None)])
         """
         channels = self.manifest["channels"][depth]
+        if not channels:  # raw pixels, which have no statistics
+            return [slice(None)]
         held = statistic_slices(channels, self.statistics)
         merged: list[slice] = []
         for name in statistic_slices(channels, statistics):

@@ -95,7 +95,17 @@ class CodeData(pl.LightningDataModule):
     @override
     def val_dataloader(self) -> DataLoader:
         """Every validation code once, over all processes."""
-        dataset = self._dataset("val")
+        return self.every_image("val")
+
+    def every_image(self, split: str) -> DataLoader:
+        """Every code of a split once, over all processes, whatever the stage.
+
+        Raises:
+            FileNotFoundError: if the store has no such split.
+        """
+        if split not in self.store.rows:
+            raise FileNotFoundError(f"the store '{self.store.folder}' has no codes of split '{split}'")
+        dataset = self._dataset(split)
         sampler = ShardSampler(dataset, *self._world())
         local = max(1, self.batch_size // sampler.num_replicas)
         return DataLoader(dataset, batch_size=local, sampler=sampler, **self._settings())

@@ -3,15 +3,42 @@
 The frozen backbone is named by the hyperparameters: a digest of its weights stands in for half a gigabyte of them.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.utilities import rank_zero_warn
 
 from codes import Backbone
 
-__all__ = ["COUNTS", "check_origin", "warn_if_unfinished"]
+if TYPE_CHECKING:
+    from lightning_modules.code_som import CodeSOM
+
+__all__ = ["complete", "strip", "warn_if_unfinished"]
 
 COUNTS = ("samples_seen", "samples_an_epoch", "samples_planned")
+BACKBONE = "extractor."  # where the names of its weights begin
+
+
+def strip(checkpoint: dict[str, Any], module: CodeSOM) -> None:
+    """Leave the backbone out of a checkpoint that is about to be saved, and put the counts in."""
+    state = checkpoint["state_dict"]  # the live one, which the caller keeps
+    checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(BACKBONE)}
+    checkpoint["backbone_digest"] = module.extractor.backbone.digest
+    checkpoint |= {name: getattr(module, name) for name in COUNTS}
+
+
+def complete(checkpoint: dict[str, Any], module: CodeSOM) -> None:
+    """Put the module's own backbone into a checkpoint that is about to be loaded, and take the counts.
+
+    Raises:
+        ValueError: if it is the checkpoint of another module, or of maps of another network's codes.
+    """
+    check_origin(checkpoint, module.extractor.backbone)
+    for name in COUNTS:
+        setattr(module, name, checkpoint[name])
+    own = module.state_dict()
+    checkpoint["state_dict"] |= {name: value for name, value in own.items() if name.startswith(BACKBONE)}
 
 
 def check_origin(checkpoint: dict[str, Any], backbone: Backbone) -> None:

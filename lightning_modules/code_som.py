@@ -15,9 +15,11 @@ from torchmetrics import MetricCollection
 from typing_extensions import override
 
 from codes import STATISTICS, CodeExtractor, Extraction, Statistic, code_width, load_backbone
-from lightning_modules.checkpoints import COUNTS, check_origin, warn_if_unfinished
-from lightning_modules.map_start import start_maps
+from lightning_modules import checkpoints
+from lightning_modules.located import Located
+from lightning_modules.map_start import count_first_epoch, start_maps
 from lightning_modules.map_updates import MapUpdate
+from lightning_modules.relative_energy import relative_energy
 from lightning_modules.stability import StabilityWatch
 from lightning_modules.trainer_rules import check_trainer, check_whole_epochs, fit_steps
 from measures import map_measures
@@ -48,6 +50,7 @@ class CodeSOM(pl.LightningModule):
             `timm/NAME`, or an import path `package.module:factory`.
         weights: "default" (the library's own), "none" (random, seeded), or the path of a local checkpoint.
         taps: where codes are taken: {depth: dotted module name} or a list of dotted names; null takes the catalog's.
+        raw_pixels: whether the images themselves, on a 16 x 16 grid, are a depth too, CL0: a control without a network.
         mean: mean of each of three color channels, for images in [0, 1], with which the backbone normalises; null takes
             the backbone's own, which for a factory is ImageNet's.
         std: standard deviation likewise.
@@ -73,8 +76,9 @@ class CodeSOM(pl.LightningModule):
         lattice: the lattice of every map.
         extractor: images -> codes and logits.
         classes: class names of the data, in label order; known after `setup`.
-        results: {quantity: {depth: value}} of the last whole validation.
+        results: {quantity: {depth: value}} of the last whole validation; callbacks of the analysis add theirs.
         hits: {depth: (classes, K) int64}, BMU counts by class of the last whole validation.
+        train_hits: likewise of the training images, on these same maps; empty unless an analysis counted them.
 
     Raises:
         ValueError: if a value is out of its range, or a layer, backbone or weights cannot be used.
@@ -85,6 +89,7 @@ class CodeSOM(pl.LightningModule):
         backbone: str = "efficientnet_lite0",
         weights: str = "default",
         taps: dict[str, str] | list[str] | None = None,
+        raw_pixels: bool = False,
         mean: list[float] | None = None,
         std: list[float] | None = None,
         statistics: list[Statistic] = list(STATISTICS),  # noqa: B006 (never mutated; jsonargparse needs a plain list)
@@ -117,7 +122,8 @@ class CodeSOM(pl.LightningModule):
         shared: dict[str, Any] = {"topology": topology, "neighbourhood": neighbourhood, "distance": distance}
         shared |= {"winner": winner, "standardise": standardise}
         self.lattice: Lattice = SelfOrganizingMap(rows, cols, 1, **shared).lattice
-        self.extractor = CodeExtractor(load_backbone(backbone, weights, seed, mean, std), taps, statistics)
+        network = load_backbone(backbone, weights, seed, mean, std)
+        self.extractor = CodeExtractor(network, taps, statistics, raw_pixels=raw_pixels)
         self.depths = self.extractor.depths
         sizes = [self.extractor.dimensions[depth] for depth in self.depths]
         self._maps = nn.ModuleList(SelfOrganizingMap(rows, cols, size, **shared) for size in sizes)
@@ -130,13 +136,13 @@ class CodeSOM(pl.LightningModule):
         self._measures = nn.ModuleList()
         self.results: dict[str, dict[str, float]] = {}
         self.hits: dict[str, Tensor] = {}
+        self.train_hits: dict[str, Tensor] = {}
         self._watch = StabilityWatch()
         self._validated = -1  # step of a fit's last validation
 
     @property
     def maps(self) -> dict[str, SelfOrganizingMap]:
-        """The maps by depth."""
-        # A list holds them, since the keys of a ModuleDict may have no dots, and depths are dotted names.
+        """The maps by depth."""  # in a list, since depths may be dotted names, and keys of a ModuleDict have no dots
         return dict(zip(self.depths, cast(Iterable[SelfOrganizingMap], self._maps), strict=True))
 
     @property
@@ -152,8 +158,8 @@ class CodeSOM(pl.LightningModule):
         check_trainer(self.trainer, self.rule)
         self.extractor.check_size(data.preprocessing.crop)
         self.classes = data.classes
-        collection = map_measures(self.lattice, len(self.classes))
-        self._measures = nn.ModuleList(collection.clone() for _ in self.depths).to(self.device)
+        dimensions, count = [som.dimensions for som in self.maps.values()], len(self.classes)
+        self._measures = nn.ModuleList(map_measures(self.lattice, count, size) for size in dimensions).to(self.device)
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -171,6 +177,11 @@ class CodeSOM(pl.LightningModule):
     def winners(self, extraction: Extraction) -> dict[str, Winners]:
         """Find the BMUs of codes that were extracted before, by depth."""
         return {depth: som(extraction.codes[depth]) for depth, som in self.maps.items()}
+
+    def locate(self, batch: dict[str, Any]) -> Located:
+        """Find the codes of a batch of the data module, of images or of a store's codes, and their BMUs."""
+        extraction = self._extract(batch)
+        return Located(extraction, self.winners(extraction))
 
     @override
     def on_fit_start(self) -> None:
@@ -200,7 +211,7 @@ class CodeSOM(pl.LightningModule):
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         energies = []
         for depth, som in self.maps.items():
-            self._update_statistics(som, extraction.codes[depth])
+            count_first_epoch(self, som, extraction.codes[depth])
             energy, winners = som.energy(extraction.codes[depth], sigma)
             if self.rule == "gradient":
                 self._watch.check(self.trainer, depth, som, winners.bmu, sigma, rate)
@@ -209,8 +220,9 @@ class CodeSOM(pl.LightningModule):
                 update.step(som, extraction.codes[depth], winners.bmu, sigma, rate, self.trainer.is_last_batch)
             energies.append(energy)
             self.log(f"fit/energy/{depth}", energy.detach(), sync_dist=True)
-        self.log("fit/sigma", sigma)
-        self.log("fit/alpha", rate)
+            share = relative_energy(som, extraction.codes[depth], winners.bmu, energy, sigma)
+            self.log(f"fit/relative_energy/{depth}", share, sync_dist=True)
+        self.log_dict({"fit/sigma": sigma, "fit/alpha": rate})
         self.samples_seen += local * self.trainer.world_size
         if self.automatic_optimization:
             return torch.stack(energies).sum()
@@ -222,32 +234,32 @@ class CodeSOM(pl.LightningModule):
         if not all(som.initialised for som in self.maps.values()):
             raise ValueError("the maps are empty: fit them first, or give the checkpoint of a fit (--ckpt_path)")
         if self.trainer.state.fn != "fit":
-            warn_if_unfinished(self.samples_seen, self.samples_an_epoch, self.samples_planned)
+            checkpoints.warn_if_unfinished(self.samples_seen, self.samples_an_epoch, self.samples_planned)
 
     on_test_start = on_validation_start
 
     @override
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Winners]:
-        extraction = self._extract(batch)
-        found = self.winners(extraction)
+    def on_validation_epoch_start(self) -> None:
+        self.results, self.hits, self.train_hits = {}, {}, {}
+
+    @override
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Located:  # type: ignore[override]
+        found = self.locate(batch)
         for depth, measures in self.measures.items():
-            dead = extraction.dead[depth].float()
-            measures.update(label=batch["label"], value=dead, **found[depth]._asdict())
+            measures.update(label=batch["label"], **found.measured(depth, self.maps[depth]))
         return found
 
     @override
     def on_validation_epoch_end(self) -> None:
-        self.results = {}
         # The analysis that follows a fit repeats its last validation, which is on the curves already.
-        repeated = self.trainer.state.fn == "validate" and self.trainer.global_step == self._validated
-        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
-            self._validated = self.trainer.global_step
+        stage, step = self.trainer.state.fn, self.trainer.global_step
+        to_logger = False if (stage, step) == ("validate", self._validated) else None
+        if stage == "fit" and not self.trainer.sanity_checking:
+            self._validated = step
         for depth, measures in self.measures.items():
-            for quantity, value in measures.compute().items():
-                if quantity == "hits":
-                    self.hits[depth] = value
-                    continue
-                to_logger = False if repeated else None
+            found = measures.compute()
+            self.hits[depth] = found.pop("hits")
+            for quantity, value in found.items():
                 self.log(f"validate/{quantity}/{depth}", value.float(), sync_dist=True, logger=to_logger)
                 self.results.setdefault(quantity, {})[depth] = float(value)
             measures.reset()
@@ -264,18 +276,11 @@ class CodeSOM(pl.LightningModule):
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith("extractor.")}
-        checkpoint["backbone_digest"] = self.extractor.backbone.digest
-        checkpoint |= {name: getattr(self, name) for name in COUNTS}
+        checkpoints.strip(checkpoint, self)
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        check_origin(checkpoint, self.extractor.backbone)
-        for name in COUNTS:
-            setattr(self, name, checkpoint[name])
-        own = self.state_dict()
-        checkpoint["state_dict"] |= {name: value for name, value in own.items() if name.startswith("extractor.")}
+        checkpoints.complete(checkpoint, self)
 
     def _extract(self, batch: dict[str, Any]) -> Extraction:
         """The codes of a batch of images, or those that it brings from a store."""
@@ -293,8 +298,3 @@ class CodeSOM(pl.LightningModule):
     def _constrain(self, *_: Any) -> None:
         for som in self.maps.values():
             som.constrain()
-
-    def _update_statistics(self, som: SelfOrganizingMap, codes: Tensor) -> None:
-        """Count every sample of the first epoch once: those that the maps started from were counted there."""
-        if som.standardiser is not None and self.current_epoch == 0 and som.standardiser.count <= self.samples_seen:
-            som.standardiser.update(codes)

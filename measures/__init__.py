@@ -1,5 +1,6 @@
 """Measures on maps and codes: torchmetrics with exact sum states, each over a functional twin; docs/measures.md."""
 
+from measures.agreement import Agreement, map_agreement
 from measures.center_distances import (
     CenterDistance,
     distances_between_centers,
@@ -15,6 +16,7 @@ from measures.codes_dimension import intrinsic_dimension
 from measures.codes_sample import CodeSample, SampledCodes
 from measures.codes_similarity import class_means, class_rdm, linear_cka, rsa
 from measures.codes_spectrum import participation_ratio, pca_spectrum, principal_coordinates
+from measures.codes_structure import code_similarity, code_structure
 from measures.collection import map_measures
 from measures.displacement import MapDisplacement, map_displacement
 from measures.equal_n import Comparison, compare, equal_samples, equalise_hits, subsample_hits
@@ -46,13 +48,14 @@ from measures.scale import (
     relative_energy,
     relative_quantisation_error,
 )
-from measures.structure import Estimate, class_structure
+from measures.structure import Estimate, class_structure, compare_structure
 from measures.transfer import LabelTransfer, chance_accuracy, label_transfer, left_out_transfer
 from measures.unfolding import unfold
 
 __all__ = [
     "AdjustedMutualInformation",
     "AgainstNull",
+    "Agreement",
     "CenterDistance",
     "ClassCenters",
     "CodeSample",
@@ -82,8 +85,11 @@ __all__ = [
     "class_means",
     "class_rdm",
     "class_structure",
+    "code_similarity",
+    "code_structure",
     "collision_lift",
     "compare",
+    "compare_structure",
     "continuity",
     "count_hits",
     "dead_units",
@@ -104,6 +110,7 @@ __all__ = [
     "label_transfer",
     "left_out_transfer",
     "linear_cka",
+    "map_agreement",
     "map_displacement",
     "map_measures",
     "mean_center_distance",
