@@ -63,6 +63,7 @@ _FMN: dict[str, Any] = {"kind": "minimal", "steps": 100}
 _CONSTANT: dict[str, Any] = {"kind": "minimal", "steps": 100}
 _SEARCH = {"binary_search_steps": 6, "initial_const": 0.1, "abort_early": False}
 _NOISE: dict[str, Any] = {"targeted": False, "steps": 100, "steps_argument": "repeats", "alone": True}
+_MAPS: dict[str, Any] = {"targeted": False, "steps": 40, "stepsize": 2.5}
 _UNTARGETED: dict[str, Any] = {"targeted": False, "kind": "minimal", "alone": True}
 
 CATALOG: Mapping[str, Entry] = {
@@ -99,4 +100,7 @@ CATALOG: Mapping[str, Entry] = {
         **_UNTARGETED,
         steps=100,
     ),
+    # On the maps; success is a changed prediction here too, which the first avoids.
+    "map_displacement": Entry({"linf": "callbacks.foolbox_map_attacks.MapDisplacement"}, **_MAPS),
+    "adaptive": Entry({"linf": "callbacks.foolbox_map_attacks.Adaptive"}, **_MAPS),
 }

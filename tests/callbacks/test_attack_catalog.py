@@ -9,12 +9,15 @@ from callbacks.attack_catalog import CATALOG
 from callbacks.attack_specs import parse_attacks
 from callbacks.foolbox_attacks import run_attack
 from callbacks.foolbox_library import find_class, kind_of, norm_of
-from codes import load_backbone
+from callbacks.foolbox_map_attacks import MapAttack
+from tests.callbacks.conftest import make_module
+
+MODULE = make_module("ten_classes")
 
 
 @pytest.fixture(scope="module")
 def backbone():
-    return load_backbone("tests.callbacks.factories:ten_classes")
+    return MODULE.extractor.backbone
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +36,16 @@ def spec_of(name):
     return parse_attacks([{"name": name} | quick.get(name, {})], [40, 250], 5)[0]
 
 
+def prepare(attack, images):
+    if isinstance(attack, MapAttack):
+        attack.see_maps(MODULE, images)
+
+
 def attack(name, backbone, batch, **settings):
     spec = spec_of(name)
-    return run_attack(backbone, **batch, spec=spec, epsilon=spec.budgets[-1], **({"seed": 3} | settings))
+    return run_attack(
+        backbone, **batch, spec=spec, epsilon=spec.budgets[-1], prepare=prepare, **({"seed": 3} | settings)
+    )
 
 
 @pytest.mark.parametrize("name", CATALOG)
@@ -80,7 +90,7 @@ def test_what_draws_depends_on_seed_and_id(name, backbone, batch):
 def test_budgets_are_kept(name, backbone, batch):
     spec = spec_of(name)
     for epsilon in spec.budgets:
-        found = run_attack(backbone, **batch, spec=spec, epsilon=epsilon, seed=3)
+        found = run_attack(backbone, **batch, spec=spec, epsilon=epsilon, seed=3, prepare=prepare)
         step = (found - batch["images"]).double().flatten(1)
         order = {"linf": float("inf"), "l2": 2, "l1": 1}[spec.norm]
         assert step.norm(p=order, dim=1).max() <= spec.pixels(epsilon) * (1 + 1e-6) + 1e-6

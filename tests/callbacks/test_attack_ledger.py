@@ -131,7 +131,7 @@ def test_schema(tmp_path, referenced):
     assert {field.name: str(field.type) for field in schema} == expected
     assert schema.metadata[b"reference"] == b"own prediction"
     assert schema.metadata[b"unit of budget"].startswith(b"as in the config: 1/255 of the pixel range for linf")
-    assert schema.metadata[b"unit of linf"] == b"pixel values in [0, 1]; for l0 a count"
+    assert schema.metadata[b"unit of linf"] == b"pixel values in [0, 1]"
 
 
 def test_the_file_says_with_what_settings_it_was_made(tmp_path):
