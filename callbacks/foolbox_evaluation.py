@@ -1,63 +1,76 @@
 """The attack stage: where Foolbox's adversarial images land on the maps, beside noise of the same size.
 
 Accounting: an image counts as robust if it is classified correctly before and after the attack; only images that are
-correct when clean are attacked, and only they enter displacements. The noise control has each example's realised Linf.
-What is correct is told by the labels, where they are the backbone's own classes and its weights are trained; otherwise
-by the backbone's own clean prediction: then every image is attacked, and accuracy is agreement with that prediction.
+correct when clean are attacked, and only they enter displacements. What is correct is told by the labels, where they
+are the backbone's own classes and its weights are trained; otherwise by the backbone's own clean prediction: then every
+image is attacked, and accuracy is agreement with that prediction. docs/attacks.md has the whole protocol.
 """
 
-from itertools import islice, pairwise
+import hashlib
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from tqdm import tqdm
 from typing_extensions import override
 
-from callbacks.attack_figures import displacement_figure, robust_accuracy_figure
-from callbacks.attack_ledger import AttackLedger, Reference
-from callbacks.attack_report import AttackReport, interval
-from callbacks.foolbox_attacks import AttackName, linf_attack, sign_noise
-from callbacks.report import accounting
-from callbacks.run_folder import merge_measures, run_folder, save_figure
-from codes import Extraction
+from callbacks.attack_accuracy import report_clean_accuracy
+from callbacks.attack_batch import AttackedBatch, FittingParts
+from callbacks.attack_columns import ledger_rows
+from callbacks.attack_ledger import AttackLedger, Reference, ledger_schema
+from callbacks.attack_noise import CONTROLS
+from callbacks.attack_publishing import STEPS, publish
+from callbacks.attack_references import measure_references
+from callbacks.attack_specs import AttackSpec, find_target, parse_attacks
+from callbacks.attack_summary import Context, summarise
+from callbacks.run_folder import run_folder
+from codes import Backbone, Extraction, load_backbone
 from lightning_modules import CodeSOM
-from measures import Rate
 
 __all__ = ["FoolboxEvaluation"]
 
-PHOTOGRAPHS = 20  # embedded ones
-STEPS_PER_UNIT = 16  # TensorBoard's step axis counts budgets in sixteenths of 1/255
-
 
 class FoolboxEvaluation(Callback):
-    """Attacks every test image at every budget, and reports accuracy and the displacement of BMUs by depth.
+    """Attacks every test image at every budget, and reports accuracy and what happens on the maps, depth by depth.
 
-    Leaves adversarial.parquet (the ledger), figures, `measures.json` under "test", and the scalars
-    `test/robust_accuracy/<attack>`, `test/<attack>_displacement/<depth>` and, for noise of the same size,
-    `test/<attack>_control/<depth>`, whose step axis is the budget in sixteenths of 1/255; the text `test/reference`
-    says what accuracies are against.
+    Leaves adversarial.parquet (the ledger), figures, `measures.json` under "test", and scalars in TensorBoard
+    (`callbacks/attack_publishing.py`); the text `test/reference` says what accuracies are against. A stage that was
+    killed goes on in the same folder (`--trainer.logger.init_args.version`) where it was.
 
     Args:
-        attacks: which attacks run: "fgsm", "pgd".
-        epsilons: Linf budgets in units of 1/255 of the pixel range: 4 allows each value in [0, 1] to move by 4/255.
-        steps: gradient steps of PGD.
-        seed: what random starts and the control's noise depend on, with the sample id.
+        attacks: which attacks run: names (fgsm, bim, pgd, pgd_l2, pgd_l1, mi_fgsm, deepfool, cw_l2, ead, fmn_l0,
+            fmn_l1, fmn_l2, fmn_linf, ddn, boundary, hopskipjump, spatial, gaussian_noise, uniform_noise,
+            salt_and_pepper, blended_noise), or dictionaries with name or class_path (any attack of Foolbox), init_args,
+            norm, epsilons, steps, restarts, target, label; docs/attacks.md.
+        epsilons: Linf budgets in units of 1/255 of the pixel range, where an attack gives none of its own: 4 allows
+            each value in [0, 1] to move by 4/255.
+        steps: iterations of attacks that step towards a budget, where they give none of their own.
+        seed: what random starts and the controls' noise depend on, with the sample id.
+        save_images: adversarial images of so many samples, the first that are right when clean, are kept as floats.
+        reference_images: so many training images, whose codes are held in memory, tell where classes lie on the maps;
+            0 leaves out what needs them.
+        source_backbone: another backbone with the same classes, whose adversarial images are tried on this one besides.
+        source_weights: its weights, as `model.weights`.
 
     Raises:
-        ValueError: if a value is out of its range.
+        ValueError: if a value is out of its range, or an attack cannot do what is asked.
     """
 
     def __init__(
         self,
-        attacks: list[AttackName] = ["fgsm", "pgd"],  # noqa: B006 (never mutated; jsonargparse needs a plain list)
+        attacks: list[str | dict[str, Any]] = ["fgsm", "pgd"],  # noqa: B006 (never mutated; jsonargparse needs a list)
         epsilons: list[float] = [0.0625, 0.25, 1, 2, 4, 8],  # noqa: B006
         steps: int = 10,
         seed: int = 0,
+        save_images: int = 0,
+        reference_images: int = 0,
+        source_backbone: str | None = None,
+        source_weights: str = "default",
     ) -> None:
         if not attacks or not epsilons:
             raise ValueError(f"attack.attacks {attacks} and attack.epsilons {epsilons} must each name at least one")
@@ -65,18 +78,30 @@ class FoolboxEvaluation(Callback):
             raise ValueError(f"attack.epsilons has {wrong[0]}: budgets are in units of 1/255 and lie in (0, 255]")
         if steps < 1 or seed < 0:
             raise ValueError(f"attack.steps is {steps} and attack.seed {seed}: steps must be at least 1, the seed 0")
-        self.attacks = attacks
-        self.epsilons = sorted(set(epsilons))
-        for lower, upper in pairwise(self.epsilons):
-            if _step(lower) == _step(upper):
-                raise ValueError(
-                    f"attack.epsilons has {lower:g} and {upper:g}, which share a step of TensorBoard's axis: budgets "
-                    "are told apart by sixteenths of 1/255, so give one of them"
-                )
-        self.steps = steps
+        for name, value in (("save_images", save_images), ("reference_images", reference_images)):
+            if value < 0:
+                raise ValueError(f"attack.{name} is {value}: it must be at least 0")
+        specs = parse_attacks(attacks, epsilons, steps)
+        for spec in specs:
+            for lower, upper in pairwise(spec.epsilons):
+                if STEPS[spec.norm](lower) == STEPS[spec.norm](upper):
+                    raise ValueError(
+                        f"attack '{spec.label}' has epsilons {lower:g} and {upper:g}, which share a step of "
+                        "TensorBoard's axis: give one of them"
+                    )
+        if source_backbone:
+            transfers = [spec for spec in specs if not hasattr(spec.attack, "see_maps")]
+            label = source_backbone.rpartition("/")[2].replace(":", ".")
+            specs += tuple(replace(s, label=f"{s.label}_from_{label}", source=source_backbone) for s in transfers)
+        self.specs: tuple[AttackSpec, ...] = specs
         self.seed = seed
-        self.reports: dict[tuple[AttackName, float], AttackReport] = {}
+        self.save_images = save_images
+        self.reference_images = reference_images
+        self.source_backbone = source_backbone
+        self.source_weights = source_weights
+        self.results: dict[str, Any] = {}
         self._ledger: AttackLedger | None = None
+        self._bars: dict[str, tqdm] = {}
 
     def check(self, module: CodeSOM) -> None:
         """Refuse a module that cannot be attacked.
@@ -92,20 +117,32 @@ class FoolboxEvaluation(Callback):
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         self.check(pl_module)
         backbone = pl_module.extractor.backbone
-        label_map = trainer.datamodule.label_map  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
         self._random = pl_module.hparams["weights"] == "none"  # its predictions have nothing to do with labels
+        label_map = data.label_map
         known = label_map is not None and label_map.classes == backbone.num_classes and not self._random
-        self._classes = torch.tensor(label_map.indices, device=pl_module.device) if known else None
+        indices = label_map.indices if known else None
+        self._classes = None if indices is None else torch.tensor(indices, device=pl_module.device)
         self._labels = label_map.labels if known else ""
-        self._clean = Rate().to(pl_module.device)
-        self._check_clean_accuracy(trainer, pl_module)
-        self.reports = {
-            (attack, epsilon): AttackReport(pl_module) for attack in self.attacks for epsilon in self.epsilons
+        assert backbone.num_classes is not None
+        self._targets = {
+            s.label: find_target(s.target, data.classes, indices, backbone.num_classes) for s in self.specs
         }
+        self._source = self._load_source(pl_module, data.preprocessing.crop) if self.source_backbone else None
+        self._fitting = FittingParts()
+        self._references = measure_references(trainer, pl_module, self._right, self.reference_images, self.seed)
+        reason = ("weights are random" if self._random else "classes are not the data's") if not known else ""
+        report_clean_accuracy(self._references.accuracy, backbone, data.embedded, reason, self._reference_name)
         against: Reference = "own prediction" if self._classes is None else "labels"
-        self._ledger = AttackLedger(run_folder(trainer), pl_module.depths, pl_module.lattice.cols, against, trainer)
-        total = self._local_images * len(self.reports)
-        self._bar = tqdm(desc="attacking", total=total, unit="img", disable=not trainer.is_global_zero)
+        schema = ledger_schema(pl_module.depths, against, bool(self._references.regions))
+        settings = self._settings(pl_module, against)
+        self._ledger = AttackLedger(run_folder(trainer), schema, self.specs, settings, trainer)
+        shown = trainer.is_global_zero
+        images = self._references.local_images
+        for place, spec in enumerate(self.specs):
+            done = min(images, self._ledger.finished(spec.label) // trainer.world_size)
+            bar = tqdm(desc=spec.label, total=images, initial=done, unit="img", position=place, disable=not shown)
+            self._bars[spec.label] = bar
 
     @override
     def on_test_batch_end(  # type: ignore[override]
@@ -119,70 +156,86 @@ class FoolboxEvaluation(Callback):
     ) -> None:
         assert self._ledger is not None
         assert outputs.logits is not None
-        predicted = outputs.logits.argmax(1)
-        reference = self._reference(batch["label"], predicted)
-        right = predicted == reference
-        images, labels, ids = batch["image"][right], reference[right], batch["id"][right]
-        clean = {"id": batch["id"], "label": batch["label"], "reference": reference, "clean_prediction": predicted}
-        before = {depth: winners.bmu for depth, winners in pl_module.winners(outputs).items()}
-        clean |= {f"{depth}_clean": bmu for depth, bmu in before.items()}
-        for (attack, epsilon), report in self.reports.items():
-            found = None
-            if len(ids):
-                found = self._attack(trainer, pl_module, images, labels, ids, attack, epsilon)
-                report.update({depth: bmu[right] for depth, bmu in before.items()}, found, labels)
-            report.skip(batch["id"][~right])
-            steps = self.steps if attack == "pgd" else 1
-            budget = {"epsilon_255": epsilon, "epsilon": epsilon / 255}
-            settings = {"attack": attack, **budget, "steps": steps, "seed": self.seed}
-            self._ledger.write(clean, right, found, settings)
-            self._bar.set_postfix_str(f"{attack} at {epsilon:g}/255")
-            self._bar.update(len(right))
+        reference = self._right(batch["label"], outputs.logits.argmax(1))
+        attacked = AttackedBatch(trainer, pl_module, self._references, batch, outputs, reference, self.seed)
+        for spec in self.specs:
+            todo = self._ledger.missing(spec.label, batch["id"])
+            if todo.any():
+                self._attack(attacked, spec, todo)
+                self._bars[spec.label].update(int(todo.sum()))
 
     @override
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         assert self._ledger is not None
         self._ledger.close()
-        self._ledger = None
-        self._bar.close()
-        clean = interval(self._clean)  # on every process: computing is a collective, here and below
-        results: dict[str, Any] = {
+        path, self._ledger = self._ledger.path, None
+        self._close_bars()
+        accuracy = {name: value.item() for name, value in self._references.accuracy.compute().items()}  # a collective
+        folder = run_folder(trainer)
+        if not trainer.is_global_zero:
+            return
+        embedded = trainer.datamodule.embedded  # type: ignore[attr-defined]
+        context = Context(pl_module, self.specs, self._references, embedded, self.seed)
+        self.results = {
             "reference": self._reference_name,
             # Against the own prediction it would be 1 by definition.
-            "clean_accuracy": None if self._classes is None else clean,
-            "images": clean["trials"],
-            "attacked": 0,
-            "attacks": {attack: {} for attack in self.attacks},
+            "clean_accuracy": None if self._classes is None else accuracy,
+            "images": accuracy["trials"],
+            "attacked": len(self._references.right),
+            **summarise(path, context),
         }
-        for (attack, epsilon), report in self.reports.items():
-            numbers = report.compute()
-            results["attacked"] = numbers["attack_success"]["trials"]
-            results["attacks"][attack][f"{epsilon:g}/255"] = numbers
-            scalars = {f"test/robust_accuracy/{attack}": numbers["robust_accuracy"]["rate"]}
-            for depth in pl_module.depths:
-                scalars[f"test/{attack}_displacement/{depth}"] = numbers["displacement"][depth]
-                scalars[f"test/{attack}_control/{depth}"] = numbers["control_displacement"][depth]
-            for logger in trainer.loggers:
-                logger.log_metrics(scalars, step=_step(epsilon))
-        folder = run_folder(trainer)
-        if trainer.is_global_zero:
-            if not results["attacked"]:
-                rank_zero_warn(f"none of {results['images']} images is right when clean: nothing was attacked")
-            for logger in trainer.loggers:
-                if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_text("test/reference", accounting(results))
-            merge_measures(folder, "test", results)
-            save_figure(folder, "robust_accuracy", robust_accuracy_figure(results))
-            save_figure(folder, "displacement", displacement_figure(results, pl_module.depths))
+        if not self.results["attacked"]:
+            rank_zero_warn(f"none of {self.results['images']} images is right when clean: nothing was attacked")
+        publish(trainer.loggers, folder, self.results, self.specs, pl_module.depths)
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        if self._ledger is not None:
-            self._ledger.abandon()
-            self._ledger = None
-            self._bar.close()
+        self._ledger = None  # what it has written stays, to go on with
+        self._close_bars()
 
-    def _reference(self, labels: Tensor, predicted: Tensor) -> Tensor:
+    def _attack(self, batch: AttackedBatch, spec: AttackSpec, todo: Tensor) -> None:
+        """Attack the images of a batch that have no rows yet, at every budget, and write their rows."""
+        assert self._ledger is not None
+        targets = batch.targets(self._targets[spec.label])
+        attacked = todo & batch.right
+        if targets is not None:
+            attacked = attacked & (targets != batch.reference)  # an image of the target's class is there already
+        rows = attacked.nonzero()[:, 0]
+        source = self._source if spec.source else None
+        tables = []
+        for budget in spec.budgets:
+            results = self._fitting(lambda part, b=budget: batch.attack(spec, b, part, targets, source), rows)  # type: ignore[misc]
+            names = results[0][0] if results else ()
+            found = {name: torch.cat([columns[name] for columns, _ in results]) for name in names}
+            settings = self._row_settings(spec, budget)
+            tables.append(ledger_rows(batch.columns, found, todo, attacked, settings))
+            self._keep_images(spec, budget, batch.ids[rows], [pictures for _, pictures in results])
+        self._ledger.write(spec.label, tables)
+
+    def _row_settings(self, spec: AttackSpec, budget: float | None) -> dict[str, Any]:
+        return {
+            "attack": spec.label,
+            "norm": spec.norm,
+            "control": CONTROLS[spec.norm],
+            "source": spec.source or None,
+            "budget": budget,
+            "epsilon": None if budget is None else spec.pixels(budget),
+            "steps": spec.steps or 1,
+            "restarts": spec.restarts,
+            "seed": self.seed,
+        }
+
+    def _keep_images(
+        self, spec: AttackSpec, budget: float | None, ids: Tensor, pictures: list[dict[str, Tensor]]
+    ) -> None:
+        assert self._ledger is not None
+        wanted = set(self._references.right[: self.save_images])
+        kept = torch.tensor([number in wanted for number in ids.tolist()], dtype=torch.bool, device=ids.device)
+        if kept.any():
+            images = {kind: torch.cat([part[kind] for part in pictures])[kept] for kind in pictures[0]}
+            self._ledger.images.write(spec, budget, {"id": ids[kept], **images})
+
+    def _right(self, labels: Tensor, predicted: Tensor) -> Tensor:
         """(B,) the class that counts as right: the label in the backbone's numbering, or its own clean prediction."""
         return predicted if self._classes is None else self._classes[labels]
 
@@ -190,72 +243,47 @@ class FoolboxEvaluation(Callback):
     def _reference_name(self) -> str:
         return "the backbone's own clean prediction" if self._classes is None else self._labels
 
-    def _check_clean_accuracy(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:
-        """Measure the clean accuracy before anything is attacked, against the figure that the catalog expects."""
-        backbone = pl_module.extractor.backbone
-        self._local_images = 0
-        loader = trainer.datamodule.test_dataloader()  # type: ignore[attr-defined]
-        for batch in islice(loader, int(trainer.num_test_batches[0])):  # limit_test_batches holds here too
-            with trainer.precision_plugin.test_step_context():
-                predicted = backbone(batch["image"].to(pl_module.device)).argmax(1)
-            self._clean.update(predicted == self._reference(batch["label"].to(pl_module.device), predicted))
-            self._local_images += len(predicted)
-        measured = interval(self._clean)
-        if self._classes is None:
-            reason = "weights are random" if self._random else "classes are not the data's"
-            rank_zero_info(
-                f"clean accuracy: not defined, since the backbone's {reason}; what counts as right is "
-                f"{self._reference_name}"
+    def _load_source(self, module: CodeSOM, side: int) -> Backbone:
+        """Load the backbone that examples are made on, and refuse one that does not fit.
+
+        Raises:
+            ValueError: if its classes are not as many, or it does not take images of this size.
+        """
+        assert self.source_backbone is not None
+        source = load_backbone(self.source_backbone, self.source_weights, module.seed).to(module.device)
+        own = module.extractor.backbone
+        if source.num_classes != own.num_classes:
+            raise ValueError(
+                f"attack.source_backbone '{source.name}' has {source.num_classes} classes and '{own.name}' "
+                f"{own.num_classes}: examples transfer between networks of the same classes only"
             )
-            return
-        text = f"clean accuracy {measured['rate']:.1%} (95 % interval {measured['low']:.1%} to {measured['high']:.1%})"
-        expected, photographs = backbone.expected_accuracy, backbone.expected_photographs
-        advice = "check labels, resizing and normalisation before believing any attack"
-        if trainer.datamodule.embedded and measured["trials"] == PHOTOGRAPHS and photographs is not None:  # type: ignore[attr-defined]
-            right = round(measured["rate"] * PHOTOGRAPHS)
-            known = f"{right} of the {PHOTOGRAPHS} embedded photographs, '{backbone.name}' gets {photographs}"
-            if right < photographs - 1:  # one may turn with a CPU's rounding
-                rank_zero_warn(f"{text}: {known}: {advice}")
-            else:
-                rank_zero_info(f"{text}: {known}")
-        elif expected is not None and measured["high"] < expected:
-            rank_zero_warn(f"{text} is below the {expected:.1%} that '{backbone.name}' is known for: {advice}")
-        else:
-            rank_zero_info(text + (f", expected about {expected:.1%}" if expected is not None else ""))
+        try:
+            with torch.no_grad():
+                source(source.mean.new_zeros(1, 3, side, side))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"attack.source_backbone '{source.name}' does not take images of {side} x {side} pixels: {error}"
+            ) from error
+        return source
 
-    def _attack(
-        self,
-        trainer: pl.Trainer,
-        module: CodeSOM,
-        images: Tensor,
-        labels: Tensor,
-        ids: Tensor,
-        name: AttackName,
-        epsilon: float,
-    ) -> dict[str, Tensor]:
-        """Attack, then send the adversarial and the control images through backbone and maps in one separate pass."""
-        backbone = module.extractor.backbone
-        adversarial = linf_attack(
-            backbone, images, labels, ids, name=name, epsilon=epsilon / 255, steps=self.steps, seed=self.seed
-        )
-        difference = (adversarial - images).flatten(1)
-        control = sign_noise(images, difference.abs().amax(1), ids, self.seed)
-        noise = (control - images).flatten(1)
-        found = {
-            "linf": difference.abs().amax(1),
-            "l2": difference.norm(dim=1),
-            "control_linf": noise.abs().amax(1),
-            "control_l2": noise.norm(dim=1),
+    def _settings(self, module: CodeSOM, against: Reference) -> dict[str, Any]:
+        """All that the rows depend on, for a stage that goes on with another's."""
+        digest = hashlib.sha256(repr(self._references.right).encode())
+        for som in module.maps.values():
+            for value in som.state_dict().values():
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return {
+            "attacks": {spec.label: spec.describe() for spec in self.specs},
+            "seed": self.seed,
+            "reference": against,
+            "reference_images": self.reference_images,
+            "save_images": self.save_images,
+            "backbone": module.extractor.backbone.digest,
+            "source_backbone": self._source.digest if self._source else "",
+            "maps and images": digest.hexdigest(),
         }
-        for kind, pictures in (("adversarial", adversarial), ("control", control)):
-            # The clean images' precision: under autocast, float32 alone would move BMUs and predictions.
-            with trainer.precision_plugin.test_step_context():
-                extraction = module.extractor(pictures)
-            found[f"{kind}_prediction"] = extraction.logits.argmax(1)
-            found |= {f"{depth}_{kind}": winners.bmu for depth, winners in module.winners(extraction).items()}
-        return found
 
-
-def _step(epsilon: float) -> int:
-    """The budget on TensorBoard's step axis."""
-    return round(epsilon * STEPS_PER_UNIT)
+    def _close_bars(self) -> None:
+        for bar in self._bars.values():
+            bar.close()
+        self._bars = {}

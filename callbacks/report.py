@@ -61,10 +61,11 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 def _attack_table(results: dict[str, Any]) -> str:
     clean = results["clean_accuracy"]
     lines = accounting(results).replace("; ", ";\n")
+    linf = {spec["norm"] for spec in results["specs"].values()} == {"linf"}
     title = (
-        f"Attacks, by Linf budget: {lines} (95 % Wilson interval);\n"
+        f"Attacks, by {'Linf ' if linf else ''}budget: {lines} (95 % Wilson interval);\n"
         f"mean displacement of the BMUs over the {results['attacked']}, in lattice steps: "
-        "adversarial (noise of the same Linf)"
+        f"adversarial (noise of the same {'Linf' if linf else 'norm'})"
     )
     header = ["attack", "budget", "agreement" if clean is None else "accuracy"]
     rows = [["none", "0", "1 by definition" if clean is None else _rate(clean)]]

@@ -11,9 +11,10 @@ from measures.center_distances import (
 from measures.centers import ClassCenters, class_centers, medoid_units, paper_naive_centers
 from measures.classes import CollisionLift, NearCollisionLift, collision_lift
 from measures.clouds import energy_distances, mmd
+from measures.code_shift import progress, relative_shift
 from measures.codes_classes import knn_accuracy, nearest_class_mean
 from measures.codes_dimension import intrinsic_dimension
-from measures.codes_sample import CodeSample, SampledCodes
+from measures.codes_sample import CodeSample, SampledCodes, random_keys
 from measures.codes_similarity import class_means, class_rdm, linear_cka, rsa
 from measures.codes_spectrum import participation_ratio, pca_spectrum, principal_coordinates
 from measures.codes_structure import code_similarity, code_structure
@@ -35,10 +36,13 @@ from measures.occupancy import (
     expected_dead_units,
     rarefied_dead_units,
 )
+from measures.outliers import CodeBank
 from measures.pairs import DistanceRatio, PairMeans, distance_ratio, pair_distances
+from measures.partial_correlation import Correlation, rank_correlation
 from measures.prototypes import PrototypeDistance, prototype_distance
 from measures.quality import QuantisationError, TopographicError, quantisation_error, topographic_error
 from measures.rates import Rate, success_rate, wilson_interval
+from measures.regions import ClassRegions, center_rank, leaving_depth
 from measures.scale import (
     CodeVariance,
     ExplainedVariance,
@@ -48,6 +52,7 @@ from measures.scale import (
     relative_energy,
     relative_quantisation_error,
 )
+from measures.separation import auroc, auroc_interval, roc_curve
 from measures.structure import Estimate, class_structure, compare_structure
 from measures.transfer import LabelTransfer, chance_accuracy, label_transfer, left_out_transfer
 from measures.unfolding import unfold
@@ -58,10 +63,13 @@ __all__ = [
     "Agreement",
     "CenterDistance",
     "ClassCenters",
+    "ClassRegions",
+    "CodeBank",
     "CodeSample",
     "CodeVariance",
     "CollisionLift",
     "Comparison",
+    "Correlation",
     "DeadUnits",
     "DistanceRatio",
     "EffectiveUnits",
@@ -80,6 +88,9 @@ __all__ = [
     "SampledCodes",
     "TopographicError",
     "adjusted_mutual_information",
+    "auroc",
+    "auroc_interval",
+    "center_rank",
     "chance_accuracy",
     "class_centers",
     "class_means",
@@ -108,6 +119,7 @@ __all__ = [
     "jackknife",
     "knn_accuracy",
     "label_transfer",
+    "leaving_depth",
     "left_out_transfer",
     "linear_cka",
     "map_agreement",
@@ -125,11 +137,16 @@ __all__ = [
     "permutation_test",
     "permuted_hits",
     "principal_coordinates",
+    "progress",
     "prototype_distance",
     "quantisation_error",
+    "random_keys",
+    "rank_correlation",
     "rarefied_dead_units",
     "relative_energy",
     "relative_quantisation_error",
+    "relative_shift",
+    "roc_curve",
     "rsa",
     "subsample_hits",
     "success_rate",

@@ -40,7 +40,7 @@ def distances_to_centers(hits: Tensor, centers: Tensor, lattice: Lattice) -> Ten
     if centers.shape != (len(hits), 2):
         raise ValueError(f"centers must be ({len(hits)}, 2), one a class; got shape {tuple(centers.shape)}")
     row, col = (
-        _axis_steps(torch.arange(length, device=hits.device), center[:, None], length, lattice.topology).square()
+        axis_steps(torch.arange(length, device=hits.device), center[:, None], length, lattice.topology).square()
         for length, center in zip((lattice.rows, lattice.cols), centers.unbind(1), strict=True)
     )
     sums = [
@@ -67,8 +67,8 @@ def distances_between_centers(centers: Tensor, lattice: Lattice) -> Tensor:
     """
     row, col = centers.double().unbind(1)
     return torch.hypot(
-        _axis_steps(row, row[:, None], lattice.rows, lattice.topology),
-        _axis_steps(col, col[:, None], lattice.cols, lattice.topology),
+        axis_steps(row, row[:, None], lattice.rows, lattice.topology),
+        axis_steps(col, col[:, None], lattice.cols, lattice.topology),
     )
 
 
@@ -132,6 +132,7 @@ class CenterDistance(Hits):
         return mean_center_distance(self.hits, self.lattice).float()
 
 
-def _axis_steps(a: Tensor, b: Tensor, length: int, topology: Topology) -> Tensor:
+def axis_steps(a: Tensor, b: Tensor, length: int, topology: Topology) -> Tensor:
+    """Distances along an axis of a length between positions that need not be units; float64."""
     steps = (a - b).abs().double()
     return torch.minimum(steps, length - steps) if topology == "torus" else steps

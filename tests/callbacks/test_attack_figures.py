@@ -17,6 +17,13 @@ def rate(value: float, trials: int = 20) -> dict[str, float]:
 
 
 def results(attacks=("fgsm", "pgd"), epsilons=EPSILONS, depths=DEPTHS) -> dict:
+    found = _results(attacks, epsilons, depths)
+    found["specs"] = {label: {"norm": "linf", "kind": "bounded"} for label in attacks}
+    found["curves"] = found["attacks"]
+    return found
+
+
+def _results(attacks, epsilons, depths) -> dict:
     return {
         "reference": "ImageNet labels",
         "clean_accuracy": rate(0.9),
@@ -44,16 +51,19 @@ def test_robust_accuracy_curves():
     (axes,) = figure.axes
     fgsm, pgd, clean = axes.lines
     for line, attack in ((fgsm, "fgsm"), (pgd, "pgd")):
-        assert line.get_label() == attack.upper()
+        assert line.get_label() == attack
         np.testing.assert_allclose(line.get_xdata(), EPSILONS, rtol=0.03)
         rates = [each["robust_accuracy"]["rate"] for each in numbers["attacks"][attack].values()]
         assert list(line.get_ydata()) == rates
     assert set(clean.get_ydata()) == {0.9}
-    for line, bars, attack in zip((fgsm, pgd), axes.collections, ("fgsm", "pgd"), strict=True):
+    for line, bars, attack in zip((fgsm, pgd), axes.collections[1::2], ("fgsm", "pgd"), strict=True):
         robust = [each["robust_accuracy"] for each in numbers["attacks"][attack].values()]
         expected = [[(x, r["low"]), (x, r["high"])] for x, r in zip(line.get_xdata(), robust, strict=True)]
         np.testing.assert_allclose(bars.get_segments(), expected)
-    assert axes.get_title() == "Robust accuracy against ImageNet labels\nn = 20 images, 18 attacked"
+    bands = [band.get_datalim(axes.transData) for band in axes.collections[::2]]
+    lows = [min(each["robust_accuracy"]["low"] for each in numbers["attacks"][a].values()) for a in ("fgsm", "pgd")]
+    np.testing.assert_allclose([band.y0 for band in bands], lows)
+    assert figure.get_suptitle() == "Robust accuracy against ImageNet labels\nn = 20 images, 18 attacked"
     assert axes.get_ylabel() == "accuracy"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.0625", "1", "8"]
 
@@ -72,7 +82,7 @@ def test_accuracy_against_the_own_prediction_says_so():
     figure = robust_accuracy_figure(results() | own)
     assert_laid_out(figure)
     (axes,) = figure.axes
-    assert axes.get_title() == "Agreement with the backbone's own clean prediction\nn = 20 images, 20 attacked"
+    assert figure.get_suptitle() == "Agreement with the backbone's own clean prediction\nn = 20 images, 20 attacked"
     assert axes.get_ylabel() == "agreement with its own clean prediction"
     assert axes.lines[-1].get_label() == "clean: 1 by definition"
     assert set(axes.lines[-1].get_ydata()) == {1}
@@ -84,7 +94,7 @@ def test_displacement_curves():
     assert_laid_out(figure)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(DEPTHS)
     assert [axes.get_title() for axes in figure.axes] == [
-        f"{name}, 18 of 20 images attacked" for name in ("FGSM", "PGD")
+        f"{name}, 18 of 20 images attacked" for name in ("fgsm", "pgd")
     ]
     colours = depth_colours(DEPTHS)
     for axes, attack in zip(figure.axes, ("fgsm", "pgd"), strict=True):
@@ -113,7 +123,7 @@ def test_layout_whatever_is_shown(attacks, epsilons, depths):
 
 def test_a_single_budget_shows_its_interval():
     (axes,) = robust_accuracy_figure(results(("pgd",), (4.0,))).axes
-    bars = [segment for lines in axes.collections for segment in lines.get_segments()]
+    bars = axes.collections[1].get_segments()
     np.testing.assert_allclose(bars, [[[4, 0.08], [4, 0.38]]])
 
 
@@ -125,3 +135,23 @@ def test_undefined_numbers_leave_gaps():
         each["control_displacement"] = dict.fromkeys(DEPTHS, math.nan)
     assert_laid_out(robust_accuracy_figure(numbers))
     assert_laid_out(displacement_figure(numbers, DEPTHS))
+
+
+def test_every_norm_has_a_panel_and_minimal_attacks_a_curve():
+    numbers = results(("fgsm", "pgd_l2"), (1.0, 2.0))
+    numbers["specs"]["pgd_l2"]["norm"] = "l2"
+    numbers["attacks"]["pgd_l2"] = {name.split("/")[0]: each for name, each in numbers["attacks"]["pgd_l2"].items()}
+    minimal = numbers["attacks"]["fgsm"]["1/255"] | {"norm": {"low": 0.1, "median": 0.25, "high": 0.3}}
+    numbers["attacks"] |= {"deepfool": {"minimal": minimal}, "spatial": {"fixed": minimal}}
+    numbers["specs"] |= {"deepfool": {"norm": "l2", "kind": "minimal"}, "spatial": {"norm": "none", "kind": "fixed"}}
+    numbers["curves"] = numbers["attacks"] | {"deepfool": numbers["attacks"]["pgd_l2"]}
+    figure = robust_accuracy_figure(numbers)
+    assert_laid_out(figure)
+    left, right = figure.axes
+    assert left.get_xlabel() == "Linf budget (1/255 of the pixel range)"
+    assert right.get_xlabel() == "L2 budget (pixel values)"
+    assert [len(axes.lines) for axes in (left, right)] == [2, 3]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["fgsm", "clean", "pgd_l2", "deepfool"]
+    figure = displacement_figure(numbers, DEPTHS)
+    assert_laid_out(figure)
+    assert [axes.get_xlabel() for axes in figure.axes[2:]] == ["median L2 0.25", ""]

@@ -1,116 +1,143 @@
+import json
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import torch
 
-from callbacks.attack_ledger import AttackLedger
+from callbacks.attack_ledger import AttackLedger, ledger_schema, read_ledger
+from callbacks.attack_specs import parse_attacks
 
 DEPTHS = ("CL1", "layer2.0")
-SETTINGS = {"attack": "fgsm", "epsilon_255": 4, "epsilon": 4 / 255, "steps": 1, "seed": 5}
+SPECS = parse_attacks(["pgd", "fgsm", "deepfool"], [4, 1], 3)
+SETTINGS = {"seed": 5, "attacks": {"fgsm": [1, 4]}}
 
 
-def make_ledger(folder) -> AttackLedger:
+def make_ledger(folder, settings=SETTINGS) -> AttackLedger:
     strategy = SimpleNamespace(barrier=lambda name: None)
     trainer = SimpleNamespace(global_rank=0, world_size=1, is_global_zero=True, strategy=strategy)
-    return AttackLedger(folder, DEPTHS, 4, "own prediction", trainer)
+    return AttackLedger(folder, ledger_schema(DEPTHS, "own prediction", False), SPECS, settings, trainer)
 
 
-def clean(ids: list[int]) -> dict[str, torch.Tensor]:
-    columns = {"id": ids, "label": [k + 1 for k in ids], "reference": [k + 2 for k in ids]}
-    columns |= {"clean_prediction": [k + 3 for k in ids], "CL1_clean": [7] * len(ids), "layer2.0_clean": ids}
-    return {name: torch.tensor(values) for name, values in columns.items()}
+def rows(ids, attack="fgsm", budget=4.0) -> dict:
+    attacked = np.array([number % 2 == 0 for number in ids])
+    linf = pa.array(np.array(ids) / 100, mask=~attacked)
+    settings = {"attack": attack, "budget": budget, "epsilon": None if budget is None else budget / 255, "seed": 5}
+    return {"id": np.array(ids), "label": np.array(ids) + 1, "attacked": attacked, "linf": linf} | settings
 
 
-def found(count: int) -> dict[str, torch.Tensor]:
-    numbers = torch.arange(count)
-    columns = {name: numbers + 0.5 for name in ("linf", "l2", "control_linf", "control_l2")}
-    columns |= {f"{kind}_prediction": numbers + 20 for kind in ("adversarial", "control")}
-    return columns | {f"{depth}_{kind}": numbers + 10 for depth in DEPTHS for kind in ("adversarial", "control")}
+def read(folder) -> pd.DataFrame:
+    return pd.read_parquet(folder / "adversarial.parquet")
 
 
-def test_values_stand_at_their_images_and_null_elsewhere(tmp_path):
+def test_rows_are_sorted_by_attack_budget_and_id(tmp_path):
     ledger = make_ledger(tmp_path)
-    attacked = torch.tensor([False, True, False, True])
-    ledger.write(clean([4, 3, 2, 1]), attacked, found(2), SETTINGS)
+    ledger.write("pgd", [rows([5, 2], "pgd", budget) for budget in (1.0, 4.0)])
+    ledger.write("fgsm", [rows([5, 2], "fgsm", budget) for budget in (1.0, 4.0)])
+    ledger.write("fgsm", [rows([3, 0], "fgsm", budget) for budget in (1.0, 4.0)])
+    ledger.write("deepfool", [rows([2, 1], "deepfool", None)])
     ledger.close()
-    table = pd.read_parquet(tmp_path / "adversarial.parquet")
-    assert table["id"].tolist() == [1, 2, 3, 4]
-    assert table["attacked"].tolist() == [True, False, True, False]
-    for name, first in {
-        "linf": 0.5,
-        "control_l2": 0.5,
-        "adversarial_prediction": 20,
-        "control_prediction": 20,
-        "CL1_adversarial_col": 2,  # units 10 and 11 of a lattice with 4 columns
-        "layer2.0_control_col": 2,
-    }.items():
-        # Image 3 came before image 1 in the batch.
-        assert table[name][[0, 2]].tolist() == [first + 1, first], name
-        assert table[name][[1, 3]].isna().all(), name
-    assert table["label"].tolist() == [2, 3, 4, 5]
-    assert table["clean_prediction"].tolist() == [4, 5, 6, 7]
-    assert table["layer2.0_clean_row"].tolist() == [0, 0, 0, 1]
-    assert table["layer2.0_clean_col"].tolist() == [1, 2, 3, 0]
-    assert table["CL1_adversarial_row"][[0, 2]].tolist() == [2, 2]
-    assert (table["attack"] == "fgsm").all()
-    assert (table["epsilon_255"] == 4).all()
-    assert (table["epsilon"] == 4 / 255).all()
+    table = read(tmp_path)
+    keys = list(zip(table["attack"], table["budget"].fillna(-1), table["id"], strict=True))
+    assert keys == [
+        *(("deepfool", -1, number) for number in (1, 2)),
+        *(("fgsm", budget, number) for budget in (1, 4) for number in (0, 2, 3, 5)),
+        *(("pgd", budget, number) for budget in (1, 4) for number in (2, 5)),
+    ]
+    assert (table["label"] == table["id"] + 1).all()
+    assert table["linf"].isna().equals(~table["attacked"]), "null where an image was not attacked"
+    np.testing.assert_allclose(table["linf"].dropna(), table["id"][table["attacked"]] / 100)
+    assert table["layer2.0_control_row"].isna().all(), "columns that are not given are null"
+    assert not list(tmp_path.glob(".*"))
 
 
-def test_a_batch_without_attacked_images(tmp_path):
+def test_what_was_written_is_known_after_a_start_anew(tmp_path):
+    first = make_ledger(tmp_path)
+    ids = torch.tensor([4, 1, 7])
+    assert first.missing("fgsm", ids).all()
+    first.write("fgsm", [rows([1, 7], "fgsm", budget) for budget in (1.0, 4.0)])
+    (tmp_path / ".adversarial.parts" / ".fgsm@000000009.parquet.part").write_bytes(b"half")  # killed while writing
+    second = make_ledger(tmp_path)
+    assert second.missing("fgsm", ids).tolist() == [True, False, False]
+    assert second.missing("pgd", ids).all()
+    assert second.finished("fgsm") == 2
+    second.write("fgsm", [rows([4], "fgsm", budget) for budget in (1.0, 4.0)])
+    second.close()
+    assert read(tmp_path)["id"].tolist() == [1, 4, 7, 1, 4, 7]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_batches_and_their_order_leave_the_same_bytes(tmp_path):
+    for name, batches in (("one", [[0, 1, 2, 3]]), ("two", [[3, 1], [2, 0]])):
+        ledger = make_ledger(tmp_path / name)
+        for ids in batches:
+            ledger.write("fgsm", [rows(ids, "fgsm", budget) for budget in (1.0, 4.0)])
+        ledger.close()
+    one, two = (tmp_path / name / "adversarial.parquet" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_other_settings_are_refused_and_nothing_is_lost(tmp_path):
+    make_ledger(tmp_path).write("fgsm", [rows([1])])
+    message = r"interrupted, with other settings \(attacks, extra, seed\): give the same settings to go on with it"
+    with pytest.raises(ValueError, match=message):
+        make_ledger(tmp_path, {"seed": 6, "attacks": {"fgsm": [1]}, "extra": 1})
+    assert make_ledger(tmp_path).finished("fgsm") == 1
+
+
+def test_reading_a_group_at_a_time(tmp_path):
     ledger = make_ledger(tmp_path)
-    ledger.write(clean([1, 0]), torch.tensor([False, False]), None, SETTINGS)
+    ledger.write("fgsm", [rows([2, 1], "fgsm", budget) for budget in (1.0, 4.0)])
+    ledger.write("deepfool", [rows([2, 1], "deepfool", None)])
     ledger.close()
-    table = pd.read_parquet(tmp_path / "adversarial.parquet")
-    assert table["id"].tolist() == [0, 1]
-    assert table[["linf", "adversarial_prediction", "CL1_control_row"]].isna().all(axis=None)
+    groups = list(read_ledger(tmp_path / "adversarial.parquet"))
+    assert [(group["attack"][0], group["budget"][0]) for group in groups][1:] == [("fgsm", 1), ("fgsm", 4)]
+    assert np.isnan(groups[0]["budget"]).all()
+    for group in groups:
+        assert group["id"].tolist() == [1, 2]
+        assert np.isnan(group["linf"]).tolist() == [True, False]
+        assert group["CL1_control_row"].tolist() == [-1, -1]
+        assert group["attacked"].dtype == bool
 
 
-def test_sorted_by_attack_budget_and_id(tmp_path):
-    ledger = make_ledger(tmp_path)
-    for settings in (SETTINGS | {"attack": "pgd"}, SETTINGS, SETTINGS | {"epsilon_255": 1, "epsilon": 1 / 255}):
-        ledger.write(clean([1, 0]), torch.tensor([True, False]), found(1), settings)
-    ledger.close()
-    table = pd.read_parquet(tmp_path / "adversarial.parquet")
-    keys = list(zip(table["attack"], table["epsilon_255"], table["id"], strict=True))
-    assert keys == [("fgsm", e, k) for e in (1, 4) for k in (0, 1)] + [("pgd", 4, k) for k in (0, 1)]
-
-
-def test_schema(tmp_path):
-    make_ledger(tmp_path).close()
-    schema = pq.read_schema(tmp_path / "adversarial.parquet")
-    assert {field.name: str(field.type) for field in schema} == {
-        "id": "int64",
-        "label": "int64",
-        "reference": "int64",
-        "attack": "string",
-        "epsilon_255": "double",
-        "epsilon": "double",
+@pytest.mark.parametrize("referenced", [False, True])
+def test_schema(tmp_path, referenced):
+    schema = ledger_schema(DEPTHS, "own prediction", referenced)
+    kinds = ("clean", "adversarial", "control", "gaussian")
+    outliers = ("lid", "knn", "mahalanobis") if referenced else ()
+    changes = ("shift", "progress") if referenced else ("shift",)
+    expected = {
+        **dict.fromkeys(("id", "label", "reference", "target", "seed"), "int64"),
+        **dict.fromkeys(("attack", "norm", "control", "source"), "string"),
+        **dict.fromkeys(("budget", "epsilon"), "double"),
         "attacked": "bool",
-        "clean_prediction": "int64",
-        "adversarial_prediction": "int64",
-        "control_prediction": "int64",
-        "linf": "float",
-        "l2": "float",
-        "control_linf": "float",
-        "control_l2": "float",
-        "steps": "int32",
-        "seed": "int64",
+        **{f"{kind}_prediction": "int64" for kind in kinds},
+        **{f"{kind}_{score}": "float" for kind in kinds for score in ("confidence", "energy")},
+        "logit_margin": "float",
         **{
-            f"{depth}_{kind}_{axis}": "int32"
-            for depth in DEPTHS
-            for kind in ("clean", "adversarial", "control")
-            for axis in ("row", "col")
+            f"{before}{norm}": "float"
+            for before in ("", "control_", "gaussian_")
+            for norm in ("linf", "l2", "l1", "l0")
         },
+        **dict.fromkeys(("steps", "restarts"), "int32"),
+        **{f"{depth}_{kind}_{axis}": "int32" for depth in DEPTHS for kind in kinds for axis in ("row", "col")},
+        **{f"{depth}_margin": "float" for depth in DEPTHS},
+        **{f"{depth}_{kind}_{score}": "float" for depth in DEPTHS for kind in kinds for score in ("error", *outliers)},
+        **{f"{depth}_{kind}_{change}": "float" for depth in DEPTHS for kind in kinds[1:] for change in changes},
     }
+    assert {field.name: str(field.type) for field in schema} == expected
     assert schema.metadata[b"reference"] == b"own prediction"
-    assert schema.metadata[b"unit of epsilon_255"] == b"1/255 of the pixel range, as in the config"
-    assert schema.metadata[b"unit of linf"] == schema.metadata[b"unit of epsilon"] == b"pixel values in [0, 1]"
+    assert schema.metadata[b"unit of budget"].startswith(b"as in the config: 1/255 of the pixel range for linf")
+    assert schema.metadata[b"unit of linf"] == b"pixel values in [0, 1]"
 
 
-def test_abandoned_rows_leave_an_earlier_ledger(tmp_path):
+def test_the_file_says_with_what_settings_it_was_made(tmp_path):
     ledger = make_ledger(tmp_path)
-    ledger.write(clean([1]), torch.tensor([True]), found(1), SETTINGS)
-    ledger.abandon()
-    assert list(tmp_path.iterdir()) == []
+    ledger.close()
+    schema = pq.read_schema(tmp_path / "adversarial.parquet")
+    assert json.loads(schema.metadata[b"settings"]) == SETTINGS
+    assert schema.metadata[b"reference"] == b"own prediction"
+    assert len(read(tmp_path)) == 0

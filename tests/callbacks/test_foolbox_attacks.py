@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from callbacks.foolbox_attacks import linf_attack, sign_noise
+from callbacks.attack_specs import parse_attacks
+from callbacks.foolbox_attacks import run_attack
 from codes import load_backbone
 
 EPSILON = 4 / 255
@@ -27,7 +28,8 @@ def batch(backbone) -> dict[str, Tensor]:
 
 
 def attack(backbone, batch, name="fgsm", epsilon=EPSILON, steps=4, seed=SEED) -> Tensor:
-    return linf_attack(backbone, **batch, name=name, epsilon=epsilon, steps=steps, seed=seed)
+    (spec,) = parse_attacks([name], [255 * epsilon], steps)
+    return run_attack(backbone, **batch, spec=spec, epsilon=spec.budgets[0], seed=seed)
 
 
 def reference(backbone, images, labels, ids, name, epsilon, steps, seed) -> Tensor:
@@ -149,40 +151,3 @@ def test_float32_whatever_the_precision(backbone, batch, name):
         found = attack(backbone, batch, name)
     assert found.dtype == torch.float32
     assert torch.equal(found, expected)
-
-
-@pytest.mark.parametrize("norms", [[0.0, 0.001, 0.02, 0.3, 0.5], [0.05] * 5])
-def test_noise_has_the_given_norm(batch, norms):
-    images, ids, linf = batch["images"], batch["ids"], torch.tensor(norms)
-    noisy = sign_noise(images, linf, ids, SEED)
-    moved = (noisy - images).abs().flatten(1)
-    torch.testing.assert_close(moved.amax(1), linf, rtol=0, atol=1e-5)
-    # Up to half the range one of the two sides always has room.
-    torch.testing.assert_close(moved.amin(1), linf, rtol=0, atol=1e-5)
-    assert noisy.min() >= 0
-    assert noisy.max() <= 1
-
-
-def test_noise_beyond_half_the_range_stays_inside():
-    images = torch.full((1, 3, 4, 5), 0.5)
-    images[0, 1, 2, 3] = 0.1
-    noisy = sign_noise(images, torch.tensor([0.9]), torch.tensor([2]), SEED)
-    assert noisy.min() >= 0
-    assert noisy.max() <= 1
-    assert float((noisy - images).abs().max()) == pytest.approx(0.9, abs=1e-6)
-
-
-def test_noise_depends_on_the_id_alone(batch):
-    images, ids, linf = batch["images"], batch["ids"], torch.full((5,), 0.02)
-    state = torch.get_rng_state()
-    noisy = sign_noise(images, linf, ids, SEED)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(sign_noise(images.flip(0), linf, ids.flip(0), SEED).flip(0), noisy)
-    assert torch.equal(sign_noise(images[2:3], linf[:1], ids[2:3], SEED), noisy[2:3])
-    assert not torch.equal(sign_noise(images, linf, ids + 1, SEED), noisy)
-    assert not torch.equal(sign_noise(images, linf, ids, SEED + 1), noisy)
-    grey = torch.full((5, 3, 15, 19), 0.5)
-    signs = (sign_noise(grey, linf, ids, SEED) - grey).sign()
-    assert (signs != 0).all()
-    assert signs.mean().abs() < 0.05
-    assert not torch.equal(signs[0], signs[1])

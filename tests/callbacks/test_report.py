@@ -23,6 +23,7 @@ ATTACKS = {
     "clean_accuracy": rate(0.8667, 0.6212, 0.9627),
     "images": 15,
     "attacked": 13,
+    "specs": {"fgsm": {"norm": "linf"}},
     "attacks": {
         "fgsm": {
             "2/255": {
