@@ -28,6 +28,7 @@ from callbacks import (
     CodeWriter,
     FoolboxEvaluation,
     LossCurves,
+    MapAnalysis,
     MapPictures,
     RunWriter,
 )
@@ -67,16 +68,18 @@ class SomscopeCLI(LightningCLI):
             default=["analyse", "attack"],
             help="What follows a fit, in this order: 'analyse' and 'attack', or [] for nothing.",
         )
+        parser.add_lightning_class_args(MapAnalysis, "analysis")
         parser.add_lightning_class_args(FoolboxEvaluation, "attack")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults({f"checkpoint.{name}": value for name, value in LAST_EPOCH.items()})
-        for section in ("model", "data", "attack"):
+        for section in ("model", "data", "analysis", "attack"):
             parser.link_arguments("seed_everything", f"{section}.seed", compute_fn=int)
 
     @override
     def before_instantiate_classes(self) -> None:
-        """Check the data's and the attack's settings before the backbone is loaded, which may take a while."""
+        """Check the settings of data and stages before the backbone is loaded, which may take a while."""
         ImageData(**self._get(self.config, "data").as_dict())
+        MapAnalysis(**self._get(self.config, "analysis").as_dict())
         FoolboxEvaluation(**self._get(self.config, "attack").as_dict())
 
     @override

@@ -1,5 +1,6 @@
 """Callbacks: what is drawn, what is written to disk, what is attacked."""
 
+from callbacks.analysis import MapAnalysis
 from callbacks.analysis_pictures import AnalysisPictures
 from callbacks.chart_layout import ChartLayout
 from callbacks.code_writer import CodeWriter
@@ -14,6 +15,7 @@ __all__ = [
     "CodeWriter",
     "FoolboxEvaluation",
     "LossCurves",
+    "MapAnalysis",
     "MapPictures",
     "RunWriter",
 ]

@@ -14,10 +14,13 @@ __all__ = ["ChartLayout"]
 
 CURVES = {
     "energy while fitting": "fit/energy",
+    "energy relative to that of the mean code": "fit/relative_energy",
     "quantisation error": "validate/quantisation_error",
+    "explained variance": "validate/explained_variance",
     "topographic error": "validate/topographic_error",
     "effective units": "validate/effective_units",
     "collision lift": "validate/collision_lift",
+    "D_in / D_out": "validate/distance_ratio",
 }
 
 

@@ -7,8 +7,11 @@ __all__ = ["accounting", "closing_table"]
 COLUMNS = {
     "quantisation_error": "QE",
     "topographic_error": "TE",
-    "effective_units": "effective units",
-    "collision_lift": "collision lift",
+    "explained_variance": "explained",
+    "effective_units": "eff. units",
+    "collision_lift": "lift",
+    "distance_ratio": "D_in/D_out",
+    "label_transfer": "label transfer",
     "dead_channels": "dead channels",
 }
 
@@ -75,8 +78,13 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _cell(maps: dict[str, Any], quantity: str, depth: str) -> str:
-    """One number of a map; no map has more effective units than units, so that an estimate above them has no digits."""
+    """One number of a map; label transfer with its null in brackets.
+
+    No map has more effective units than units, so that an estimate above them has no digits.
+    """
     value = maps[quantity][depth]
+    if quantity == "label_transfer":
+        return f"{_number(value)} ({_number(maps.get('label_transfer_null_mean', {}).get(depth))})"
     units = maps["units"][depth] if quantity == "effective_units" else None
     return f">{units}" if units is not None and value is not None and value > units else _number(value)
 

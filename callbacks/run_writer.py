@@ -20,6 +20,7 @@ from callbacks.image_list import merge_images
 from callbacks.run_folder import atomic, merge_measures, run_folder
 from callbacks.sharded_parquet import ShardedParquet
 from lightning_modules import CodeSOM
+from lightning_modules.located import Located
 
 __all__ = ["RunWriter"]
 
@@ -60,14 +61,14 @@ class RunWriter(Callback):
         self,
         trainer: pl.Trainer,
         pl_module: CodeSOM,
-        outputs: dict[str, Any],
+        outputs: Located,
         batch: dict[str, Tensor],
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         if self._bmus is None:
             return
-        for depth, winners in outputs.items():
+        for depth, winners in outputs.winners.items():
             row, col = pl_module.lattice.coordinates(winners.bmu).unbind(-1)
             self._bmus.write(
                 {

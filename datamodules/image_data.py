@@ -196,17 +196,26 @@ class ImageData(pl.LightningDataModule):
     @override
     def val_dataloader(self) -> ImageLoader:
         """Every validation image once, over all processes."""
-        return self._evaluation_loader("val")
+        return self.every_image("val")
 
     @override
     def test_dataloader(self) -> ImageLoader:
         """Every image to attack once, over all processes."""
-        return self._evaluation_loader("test")
+        return self.every_image("test")
 
     @override
     def predict_dataloader(self) -> dict[str, ImageLoader]:
         """Every image of the training and the validation split once, by split."""
-        return {split: self._evaluation_loader(split) for split in STAGE_SPLITS["predict"]}
+        return {split: self.every_image(split) for split in STAGE_SPLITS["predict"]}
+
+    def every_image(self, split: Split) -> ImageLoader:
+        """Every image of a split once, over all processes, whatever the stage; FileNotFoundError without the split."""
+        if split not in self._datasets:
+            self._datasets[split] = self._dataset(split, self._readable())
+        sampler = ShardSampler(self._datasets[split], *self._world())
+        local = max(1, self.batch_size // sampler.num_replicas)
+        # By name: Lightning makes the loader of a prediction anew, and fails on a batch size given by position.
+        return ImageLoader(self._datasets[split], batch_size=local, sampler=sampler, **self._workers())
 
     def _readable(self) -> ReadableImages:
         if self._images is None:
@@ -266,12 +275,6 @@ class ImageData(pl.LightningDataModule):
             return positions
         order = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed)).numpy()
         return np.sort(order[np.isin(order, positions)][: self.attack_images])
-
-    def _evaluation_loader(self, split: Split) -> ImageLoader:
-        sampler = ShardSampler(self._datasets[split], *self._world())
-        local = max(1, self.batch_size // sampler.num_replicas)
-        # By name: Lightning makes the loader of a prediction anew, and fails on a batch size given by position.
-        return ImageLoader(self._datasets[split], batch_size=local, sampler=sampler, **self._workers())
 
     def _world(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)

@@ -16,8 +16,10 @@ from typing_extensions import override
 
 from codes import STATISTICS, CodeExtractor, Extraction, Statistic, code_width, load_backbone
 from lightning_modules.checkpoints import COUNTS, check_origin, warn_if_unfinished
-from lightning_modules.map_start import start_maps
+from lightning_modules.located import Located
+from lightning_modules.map_start import count_first_epoch, start_maps
 from lightning_modules.map_updates import MapUpdate
+from lightning_modules.relative_energy import relative_energy
 from lightning_modules.stability import StabilityWatch
 from lightning_modules.trainer_rules import check_trainer, check_whole_epochs, fit_steps
 from measures import map_measures
@@ -73,8 +75,9 @@ class CodeSOM(pl.LightningModule):
         lattice: the lattice of every map.
         extractor: images -> codes and logits.
         classes: class names of the data, in label order; known after `setup`.
-        results: {quantity: {depth: value}} of the last whole validation.
+        results: {quantity: {depth: value}} of the last whole validation; callbacks of the analysis add theirs.
         hits: {depth: (classes, K) int64}, BMU counts by class of the last whole validation.
+        train_hits: likewise of the training images, on these same maps; empty unless an analysis counted them.
 
     Raises:
         ValueError: if a value is out of its range, or a layer, backbone or weights cannot be used.
@@ -130,6 +133,7 @@ class CodeSOM(pl.LightningModule):
         self._measures = nn.ModuleList()
         self.results: dict[str, dict[str, float]] = {}
         self.hits: dict[str, Tensor] = {}
+        self.train_hits: dict[str, Tensor] = {}
         self._watch = StabilityWatch()
         self._validated = -1  # step of a fit's last validation
 
@@ -152,8 +156,8 @@ class CodeSOM(pl.LightningModule):
         check_trainer(self.trainer, self.rule)
         self.extractor.check_size(data.preprocessing.crop)
         self.classes = data.classes
-        collection = map_measures(self.lattice, len(self.classes))
-        self._measures = nn.ModuleList(collection.clone() for _ in self.depths).to(self.device)
+        dimensions, count = [som.dimensions for som in self.maps.values()], len(self.classes)
+        self._measures = nn.ModuleList(map_measures(self.lattice, count, size) for size in dimensions).to(self.device)
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -171,6 +175,11 @@ class CodeSOM(pl.LightningModule):
     def winners(self, extraction: Extraction) -> dict[str, Winners]:
         """Find the BMUs of codes that were extracted before, by depth."""
         return {depth: som(extraction.codes[depth]) for depth, som in self.maps.items()}
+
+    def locate(self, batch: dict[str, Tensor]) -> Located:
+        """Extract the codes of a batch of the data module, and find their BMUs."""
+        extraction = self.extractor(batch["image"])
+        return Located(extraction, self.winners(extraction))
 
     @override
     def on_fit_start(self) -> None:
@@ -200,7 +209,7 @@ class CodeSOM(pl.LightningModule):
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         energies = []
         for depth, som in self.maps.items():
-            self._update_statistics(som, extraction.codes[depth])
+            count_first_epoch(self, som, extraction.codes[depth])
             energy, winners = som.energy(extraction.codes[depth], sigma)
             if self.rule == "gradient":
                 self._watch.check(self.trainer, depth, som, winners.bmu, sigma, rate)
@@ -209,6 +218,8 @@ class CodeSOM(pl.LightningModule):
                 update.step(som, extraction.codes[depth], winners.bmu, sigma, rate, self.trainer.is_last_batch)
             energies.append(energy)
             self.log(f"fit/energy/{depth}", energy.detach(), sync_dist=True)
+            share = relative_energy(som, extraction.codes[depth], winners.bmu, energy, sigma)
+            self.log(f"fit/relative_energy/{depth}", share, sync_dist=True)
         self.log("fit/sigma", sigma)
         self.log("fit/alpha", rate)
         self.samples_seen += local * self.trainer.world_size
@@ -227,32 +238,26 @@ class CodeSOM(pl.LightningModule):
     on_test_start = on_validation_start
 
     @override
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Winners]:
-        extraction = self.extractor(batch["image"])
-        found = self.winners(extraction)
+    def on_validation_epoch_start(self) -> None:
+        self.results, self.hits, self.train_hits = {}, {}, {}
+
+    @override
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> Located:  # type: ignore[override]
+        found = self.locate(batch)
         for depth, measures in self.measures.items():
-            winners = found[depth]
-            measures.update(
-                bmu=winners.bmu,
-                second=winners.second,
-                distance=winners.distance,
-                label=batch["label"],
-                value=extraction.dead[depth].float(),
-            )
+            measures.update(label=batch["label"], **found.measured(depth, self.maps[depth]))
         return found
 
     @override
     def on_validation_epoch_end(self) -> None:
-        self.results = {}
         # The analysis that follows a fit repeats its last validation, which is on the curves already.
         repeated = self.trainer.state.fn == "validate" and self.trainer.global_step == self._validated
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
             self._validated = self.trainer.global_step
         for depth, measures in self.measures.items():
-            for quantity, value in measures.compute().items():
-                if quantity == "hits":
-                    self.hits[depth] = value
-                    continue
+            found = measures.compute()
+            self.hits[depth] = found.pop("hits")
+            for quantity, value in found.items():
                 to_logger = False if repeated else None
                 self.log(f"validate/{quantity}/{depth}", value.float(), sync_dist=True, logger=to_logger)
                 self.results.setdefault(quantity, {})[depth] = float(value)
@@ -293,8 +298,3 @@ class CodeSOM(pl.LightningModule):
     def _constrain(self, *_: Any) -> None:
         for som in self.maps.values():
             som.constrain()
-
-    def _update_statistics(self, som: SelfOrganizingMap, codes: Tensor) -> None:
-        """Count every sample of the first epoch once: those that the maps started from were counted there."""
-        if som.standardiser is not None and self.current_epoch == 0 and som.standardiser.count <= self.samples_seen:
-            som.standardiser.update(codes)

@@ -1,4 +1,4 @@
-"""How the maps of a fit start: from the codes of the first training images, the same ones whatever the processes."""
+"""How the maps of a fit start, and the statistics that standardise: from codes that do not depend on the processes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
+from som import SelfOrganizingMap
+
 if TYPE_CHECKING:
     from lightning_modules.code_som import CodeSOM
 
-__all__ = ["start_maps"]
+__all__ = ["count_first_epoch", "start_maps"]
 
 POOL = 512  # codes that maps start from, or one a unit where that is more
 
@@ -47,3 +49,15 @@ def start_maps(module: CodeSOM) -> dict[str, Tensor]:
         som.initialise(pool, module.hparams["init"], torch.Generator().manual_seed(module.seed + number))
         bmus[depth] = som(pool).bmu
     return bmus
+
+
+def count_first_epoch(module: CodeSOM, som: SelfOrganizingMap, codes: Tensor) -> None:
+    """Count every sample of the first epoch once in a map's statistics: those that it started from were counted there.
+
+    Args:
+        module: in training.
+        som: one of its maps.
+        codes: (B, D) raw codes of the batch at hand. A collective in the first epoch.
+    """
+    if som.standardiser is not None and module.current_epoch == 0 and som.standardiser.count <= module.samples_seen:
+        som.standardiser.update(codes)

@@ -15,6 +15,7 @@ from measures.codes_dimension import intrinsic_dimension
 from measures.codes_sample import CodeSample, SampledCodes
 from measures.codes_similarity import class_means, class_rdm, linear_cka, rsa
 from measures.codes_spectrum import participation_ratio, pca_spectrum, principal_coordinates
+from measures.codes_structure import code_similarity, code_structure
 from measures.collection import map_measures
 from measures.displacement import MapDisplacement, map_displacement
 from measures.equal_n import Comparison, compare, equal_samples, equalise_hits, subsample_hits
@@ -46,7 +47,7 @@ from measures.scale import (
     relative_energy,
     relative_quantisation_error,
 )
-from measures.structure import Estimate, class_structure
+from measures.structure import Estimate, class_structure, compare_structure
 from measures.transfer import LabelTransfer, chance_accuracy, label_transfer, left_out_transfer
 from measures.unfolding import unfold
 
@@ -82,8 +83,11 @@ __all__ = [
     "class_means",
     "class_rdm",
     "class_structure",
+    "code_similarity",
+    "code_structure",
     "collision_lift",
     "compare",
+    "compare_structure",
     "continuity",
     "count_hits",
     "dead_units",

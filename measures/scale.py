@@ -136,22 +136,22 @@ class _CodeSums(Metric):
         for name in ("code_squares", "error_sum", "error_squares"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, distance: Tensor, codes: Tensor) -> None:
+    def update(self, euclidean: Tensor, codes: Tensor) -> None:
         """Add samples.
 
         Args:
-            distance: (B,) Euclidean distances to the BMU; of a map of cosine distance d, ``(2 * d).sqrt()``.
+            euclidean: (B,) Euclidean distances to the BMU; of a map of cosine distance d, ``(2 * d).sqrt()``.
             codes: (B, D), in the space of the map (``map.encode(codes)``).
 
         Raises:
             ValueError: if the shapes do not pair up.
         """
-        if codes.ndim != 2 or codes.shape != (len(distance), len(self.code_sum)):
+        if codes.ndim != 2 or codes.shape != (len(euclidean), len(self.code_sum)):
             raise ValueError(
-                f"distance (B,) and codes (B, {len(self.code_sum)}) must pair up; got shapes {tuple(distance.shape)} "
+                f"distances (B,) and codes (B, {len(self.code_sum)}) must pair up; got shapes {tuple(euclidean.shape)} "
                 f"and {tuple(codes.shape)}"
             )
-        distance, codes = distance.detach().double(), codes.detach().double()
+        distance, codes = euclidean.detach().double(), codes.detach().double()
         self.code_count += len(codes)
         self.code_sum += codes.sum(0)
         self.code_squares += codes.square().sum()
@@ -173,7 +173,7 @@ class CodeVariance(_CodeSums):
 
     Example:
         >>> metric = CodeVariance(dimensions=1)
-        >>> metric.update(distance=torch.zeros(2), codes=torch.tensor([[1.0], [3.0]]))
+        >>> metric.update(euclidean=torch.zeros(2), codes=torch.tensor([[1.0], [3.0]]))
         >>> metric.compute()
         tensor(1.)
     """
@@ -193,7 +193,7 @@ class ExplainedVariance(_CodeSums):
 
     Example:
         >>> metric = ExplainedVariance(dimensions=1)
-        >>> metric.update(distance=torch.tensor([0.5, 0.5]), codes=torch.tensor([[1.0], [3.0]]))
+        >>> metric.update(euclidean=torch.tensor([0.5, 0.5]), codes=torch.tensor([[1.0], [3.0]]))
         >>> metric.compute()
         tensor(0.7500)
     """
@@ -217,7 +217,7 @@ class RelativeQuantisationError(_CodeSums):
 
     Example:
         >>> metric = RelativeQuantisationError(dimensions=1)
-        >>> metric.update(distance=torch.tensor([0.0, 1.0]), codes=torch.tensor([[0.0], [5.0]]))
+        >>> metric.update(euclidean=torch.tensor([0.0, 1.0]), codes=torch.tensor([[0.0], [5.0]]))
         >>> metric.compute()
         tensor(0.1000)
     """

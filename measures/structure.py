@@ -10,6 +10,7 @@ from torch import Tensor
 from measures.center_distances import distances_between_centers, distances_to_centers, mean_center_distance
 from measures.centers import check_hits, class_centers, paper_naive_centers
 from measures.clouds import straight_kernel, von_mises_kernel
+from measures.equal_n import Comparison, compare, equalise_hits
 from measures.information import INFORMATION, expected_information, information_values
 from measures.intervals import jackknife
 from measures.nulls import Alternative, against_null, permutation_test, uniform_hits
@@ -93,7 +94,8 @@ def class_structure(
         - ``uniform_center_distance``, the ``center_distance`` of as many uniform BMUs a class; ``center_separation``,
           the mean distance between the centers of two classes; ``ambiguous_centers``, the share of classes whose
           center is not to be trusted;
-        - with ``train``: ``label_transfer``, its null with the labels of ``train`` permuted, and ``chance_accuracy``.
+        - with ``train``: ``label_transfer``, its interval over ``hits`` and its null with the labels of ``train``
+          permuted, and ``chance_accuracy``.
 
     Raises:
         ValueError: if the counts are not (C, K) or ``permutations`` is below 1.
@@ -126,6 +128,40 @@ def class_structure(
     if train is not None:
         found |= _held_out(train, hits, lattice, permutations, seed)
     return found
+
+
+def compare_structure(first: Tensor, second: Tensor, lattice: Lattice, *, seed: int = 0) -> Mapping[str, Comparison]:
+    """Compare how the classes of two splits lie on one map, at equal numbers of samples a class.
+
+    Args:
+        first: (C, K) counts of a split.
+        second: (C, K) counts of another.
+        lattice: the map's lattice.
+        seed: of the draws that bring both to equal numbers, and of the jackknife.
+
+    Returns:
+        A comparison for each of the names of :func:`class_structure` that are a number of the counts alone, such as
+        ``effective_units``, ``collision_lift``, ``distance_ratio`` and ``center_distance``; NaN where undefined.
+
+    Raises:
+        ValueError: if either is not (C, K), or their C differ.
+
+    Example:
+        >>> hits = torch.zeros(2, 12, dtype=torch.int64)
+        >>> hits[0, :2], hits[1, 6:8] = 5, 5
+        >>> compared = compare_structure(hits, 3 * hits, Lattice(3, 4))["distance_ratio"]
+        >>> compared.low < 0 < compared.high
+        True
+    """
+    for table in (first, second):
+        check_hits(table, lattice)
+    kernels = _kernels(lattice, first.device)
+
+    def statistics(table: Tensor) -> dict[str, Tensor]:
+        return _statistics(table, lattice, kernels) | {"effective_units": effective_units(table.sum(0))}
+
+    ours, theirs = equalise_hits(first, second, seed=seed)
+    return compare(statistics, ours, theirs, seed=seed)
 
 
 def _counts(hits: Tensor) -> dict[str, float]:
@@ -210,7 +246,9 @@ def _held_out(train: Tensor, test: Tensor, lattice: Lattice, permutations: int, 
         permutations,
         seed,
     )
+    interval = jackknife(lambda table: {"label_transfer": label_transfer(train, table, lattice)}, test, seed=seed)
+    bounds = {name: getattr(interval["label_transfer"], name) for name in ("low", "high")}
     return {
-        "label_transfer": Estimate(**vars(null["label_transfer"])),
+        "label_transfer": Estimate(**(vars(null["label_transfer"]) | bounds)),
         "chance_accuracy": Estimate(float(chance_accuracy(train, test))),
     }

@@ -31,7 +31,16 @@ from tests.conftest import write_tree
 from tests.tiny import DOTTED
 
 ROOT = Path(train.__file__).parent
-SCALARS = ("quantisation_error", "topographic_error", "effective_units", "collision_lift", "dead_channels")
+SCALARS = (
+    "quantisation_error",
+    "explained_variance",
+    "topographic_error",
+    "effective_units",
+    "collision_lift",
+    "distance_ratio",
+    "relative_quantisation_error",
+    "dead_channels",
+)
 PICTURES = ("density", "regions", "bmus_by_class")
 FIGURES = ("maps", "bmus_by_class", "robust_accuracy", "displacement")
 PAPER = ("resnet18", "resnet50", "vgg19", "densenet121")
@@ -63,6 +72,7 @@ def options(tree, folder, **changes):
         "data.resize": 36,
         "data.crop": 32,
         "data.num_workers": 0,
+        "analysis.permutations": 9,
         "attack.attacks": "[fgsm]",
         "attack.epsilons": "[8]",
         "trainer.accelerator": "cpu",
@@ -194,7 +204,12 @@ def test_tensorboard_tags_are_exactly_these(finished):
     expected = {"fit/sigma", "fit/alpha", "epoch", "test/robust_accuracy/fgsm"}
     for depth in DOTTED:
         expected |= {f"fit/energy/{depth}", f"test/fgsm_displacement/{depth}", f"test/fgsm_control/{depth}"}
-        expected |= {f"validate/{quantity}/{depth}" for quantity in SCALARS}
+        expected |= {f"fit/relative_energy/{depth}", *(f"validate/{quantity}/{depth}" for quantity in SCALARS)}
+    measured = json.loads((folder / "measures.json").read_text())["validate"]
+    bounds, matrices = ("_low", "_high", "_null_mean", "_p_value"), ("cka_", "rsa_")
+    for name in measured.keys() - {"units"}:
+        if not name.endswith(bounds) and not name.startswith(matrices):
+            expected |= {f"validate/{name}/{depth}" for depth in DOTTED}
     assert set(events.Tags()["scalars"]) == expected
     assert set(events.Tags()["images"]) == {f"validate/{name}/{depth}" for name in PICTURES for depth in DOTTED}
     assert [event.step for event in events.Scalars("fit/sigma")] == [0, 1, 2]
@@ -205,7 +220,7 @@ def test_tensorboard_tags_are_exactly_these(finished):
     (event,) = events.Tensors("custom_scalars__config__")
     layout.ParseFromString(event.tensor_proto.string_val[0])
     charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
-    curves = ["fit/energy", *(f"validate/{quantity}" for quantity in SCALARS[:4])]
+    curves = ["fit/energy", "fit/relative_energy", *(f"validate/{quantity}" for quantity in SCALARS[:6])]
     assert len(charts) == len(curves)
     for patterns, curve in zip(charts.values(), curves, strict=True):
         for depth in DOTTED:

@@ -3,7 +3,11 @@ from callbacks.report import closing_table
 MAPS = {
     "collision_lift": {"CL1": None, "layer2.0": 12.345},
     "dead_channels": {"CL1": 0.0, "layer2.0": 0.5},
+    "distance_ratio": {"CL1": 0.98765, "layer2.0": 0.5},
     "effective_units": {"CL1": 3.14159, "layer2.0": 1234.5},
+    "explained_variance": {"CL1": 0.5, "layer2.0": -0.25},
+    "label_transfer": {"CL1": 0.4321, "layer2.0": None},
+    "label_transfer_null_mean": {"CL1": 0.1, "layer2.0": None},
     "quantisation_error": {"CL1": 10.04, "layer2.0": 999.7},
     "topographic_error": {"CL1": 0.25, "layer2.0": 0.0},
     "units": {"CL1": 12, "layer2.0": 1600},
@@ -37,10 +41,10 @@ ATTACKS = {
 
 MAPS_TEXT = """\
 Maps, on the validation images
-   depth    QE    TE  effective units  collision lift  dead channels
---------------------------------------------------------------------
-     CL1    10  0.25             3.14       undefined              0
-layer2.0  1000     0             1234            12.3            0.5"""
+   depth    QE    TE  explained  eff. units       lift  D_in/D_out         label transfer  dead channels
+--------------------------------------------------------------------------------------------------------
+     CL1    10  0.25        0.5        3.14  undefined       0.988            0.432 (0.1)              0
+layer2.0  1000     0      -0.25        1234       12.3         0.5  undefined (undefined)            0.5"""
 
 ATTACKS_TEXT = """\
 Attacks, by Linf budget: 13 of 15 images are right when clean, and attacked;

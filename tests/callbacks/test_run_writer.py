@@ -126,7 +126,8 @@ def test_measures_are_the_modules_results(tmp_path, root):
     measures = json.loads((tmp_path / "run" / "v" / "measures.json").read_text())
     assert measures["validate"].pop("units") == {"CL1": 12, "CL2": 12}
     assert measures == {"validate": {q: {d: null(v) for d, v in by.items()} for q, by in module.results.items()}}
-    quantities = {"quantisation_error", "topographic_error", "effective_units", "collision_lift", "dead_channels"}
+    quantities = {"quantisation_error", "topographic_error", "explained_variance", "relative_quantisation_error"}
+    quantities |= {"effective_units", "collision_lift", "distance_ratio", "dead_channels"}
     assert measures["validate"].keys() == quantities
     table = pd.read_parquet(tmp_path / "run" / "v" / "bmus.parquet")
     means = table.groupby("depth")["distance"].mean()

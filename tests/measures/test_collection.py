@@ -13,13 +13,10 @@ from measures import (
     CodeSample,
     CodeVariance,
     DeadUnits,
-    DistanceRatio,
-    ExplainedVariance,
     LabelTransfer,
     MapDisplacement,
     NearCollisionLift,
     Rate,
-    RelativeQuantisationError,
     count_hits,
     map_measures,
     occupancy,
@@ -30,7 +27,7 @@ ROWS, COLS, CLASSES, DIMENSIONS = 3, 4, 3, 5
 
 
 def collection():
-    return map_measures(Lattice(ROWS, COLS), CLASSES)
+    return map_measures(Lattice(ROWS, COLS), CLASSES, DIMENSIONS)
 
 
 def further():
@@ -41,12 +38,9 @@ def further():
             "dead_units": DeadUnits(ROWS * COLS, CLASSES),
             "adjusted_mutual_information": AdjustedMutualInformation(ROWS * COLS, CLASSES),
             "near_collision_lift": NearCollisionLift(*on_map),
-            "distance_ratio": DistanceRatio(*on_map),
             "center_distance": CenterDistance(*on_map),
             "label_transfer": LabelTransfer(*on_map),
             "code_variance": CodeVariance(DIMENSIONS),
-            "explained_variance": ExplainedVariance(DIMENSIONS),
-            "relative_quantisation_error": RelativeQuantisationError(DIMENSIONS),
             "code_sample": CodeSample(10, DIMENSIONS),
         }
     )
@@ -58,6 +52,7 @@ def samples(count, seed=0):
         "bmu": torch.randint(ROWS * COLS, (count,), generator=generator),
         "second": torch.randint(ROWS * COLS, (count,), generator=generator),
         "distance": torch.rand(count, generator=generator),
+        "euclidean": torch.rand(count, generator=generator),
         "label": torch.randint(CLASSES, (count,), generator=generator),
         "value": torch.rand(count, generator=generator),
         "codes": torch.randn(count, DIMENSIONS, generator=generator),
@@ -81,11 +76,14 @@ def test_hits_are_counted_once_for_all_who_need_them(monkeypatch):
     metrics = collection()
     metrics.update(**samples(20))
     groups = sorted(sorted(group) for group in metrics.compute_groups.values())
-    shared = ["collision_lift", "effective_units", "hits"]
-    assert groups == [shared, ["dead_channels"], ["quantisation_error"], ["topographic_error"]]
-    assert len(calls) == 3
-    metrics.update(**samples(20, seed=1))
+    shared = [
+        ["collision_lift", "distance_ratio", "effective_units", "hits"],
+        ["explained_variance", "relative_quantisation_error"],
+    ]
+    assert groups == [shared[0], ["dead_channels"], shared[1], ["quantisation_error"], ["topographic_error"]]
     assert len(calls) == 4
+    metrics.update(**samples(20, seed=1))
+    assert len(calls) == 5
     assert metrics.compute()["hits"].sum() == 40
 
 
@@ -119,7 +117,7 @@ def test_rolling_the_torus_changes_no_measure(down, right, seed):
     batch = samples(30, seed)
     rolled = batch | {"bmu": roll(batch["bmu"]), "second": roll(batch["second"])}
     before, after = results(collection(), batch, (30,)), results(collection(), rolled, (30,))
-    for name in ("topographic_error", "effective_units", "collision_lift"):
+    for name in ("topographic_error", "effective_units", "collision_lift", "distance_ratio"):
         torch.testing.assert_close(before[name], after[name])
     moves = [MapDisplacement(ROWS, COLS) for _ in range(2)]
     for metric, pair in zip(moves, (batch, rolled), strict=True):
@@ -131,7 +129,7 @@ def test_all_that_count_hits_or_codes_share_one_table():
     metrics = further()
     results(metrics, samples(40), (20, 20))
     groups = sorted(sorted(group) for group in metrics.compute_groups.values())
-    assert [len(group) for group in groups] == [6, 1, 3]
+    assert [len(group) for group in groups] == [5, 1, 1]
 
 
 def _everything(batch, sizes):

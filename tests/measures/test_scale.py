@@ -112,7 +112,7 @@ def test_bad_input():
     assert math.isnan(median_pairwise_distance(codes[:1]))
     with pytest.raises(ValueError, match="row 2 holds NaN"):
         median_pairwise_distance(poisoned)
-    with pytest.raises(ValueError, match=r"distance \(B,\) and codes \(B, 3\) must pair up"):
+    with pytest.raises(ValueError, match=r"distances \(B,\) and codes \(B, 3\) must pair up"):
         ExplainedVariance(3).update(distance, codes[:5])
     with pytest.raises(ValueError, match="dimensions=0"):
         ExplainedVariance(0)

@@ -7,9 +7,11 @@ from measures import (
     Estimate,
     class_structure,
     collision_lift,
+    compare_structure,
     distance_ratio,
     effective_units,
     energy_distances,
+    equalise_hits,
     information_measures,
     label_transfer,
     left_out_transfer,
@@ -96,6 +98,31 @@ def test_labels_that_say_nothing_lie_within_the_null():
     for name, each in class_structure(hits, LATTICE, permutations=99).items():
         if not math.isnan(each.p_value):
             assert each.p_value > 0.01, name
+
+
+def test_label_transfer_has_an_interval_over_the_samples_that_are_named(found):
+    each = found["label_transfer"]
+    assert each.low < each.value < each.high
+    binomial = (each.value * (1 - each.value) / 120) ** 0.5
+    assert (each.high - each.low) / 4 == pytest.approx(binomial, rel=0.6)
+
+
+def test_splits_are_compared_at_equal_numbers(blobs):
+    more = torch.cat((blobs[:2] * 3, blobs[2:]))
+    compared = compare_structure(more, blobs, LATTICE, seed=4)
+    ours, theirs = equalise_hits(more, blobs, seed=4)
+    for name, function in (
+        ("collision_lift", collision_lift),
+        ("distance_ratio", lambda x: distance_ratio(x, LATTICE)),
+    ):
+        assert compared[name].first == pytest.approx(float(function(ours)))
+        assert compared[name].second == pytest.approx(float(function(theirs)))
+        assert compared[name].low < 0 < compared[name].high, "one distribution"
+    assert "effective_units" in compared
+    with pytest.raises(ValueError, match="must count the same classes"):
+        compare_structure(blobs[:3], blobs, LATTICE)
+    with pytest.raises(ValueError, match="hits must be"):
+        compare_structure(blobs, blobs, Lattice(3, 4))
 
 
 def rows(*units):
