@@ -22,7 +22,16 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
-from callbacks import ChartLayout, CodeWriter, FoolboxEvaluation, MapAnalysis, MapPictures, RunWriter
+from callbacks import (
+    AnalysisPictures,
+    ChartLayout,
+    CodeWriter,
+    FoolboxEvaluation,
+    LossCurves,
+    MapAnalysis,
+    MapPictures,
+    RunWriter,
+)
 from callbacks.report import closing_table
 from callbacks.run_folder import read_measures, run_folder
 from codes.store import StoreType
@@ -212,7 +221,15 @@ def main(args: Sequence[str] | None = None) -> SomscopeCLI:
                 "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
                 "init_args": {"save_dir": "runs", "name": "somscope", "default_hp_metric": False},
             },
-            "callbacks": [ChartLayout(), MapPictures(), RunWriter(), CodeWriter()],
+            # Pictures of an analysis are drawn from what the others left: last.
+            "callbacks": [
+                ChartLayout(),
+                LossCurves(),
+                MapPictures(),
+                RunWriter(),
+                CodeWriter(),
+                AnalysisPictures(),
+            ],
         },
     )
     _print_closing(cli)

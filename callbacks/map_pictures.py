@@ -1,4 +1,4 @@
-"""Draws the maps: images in TensorBoard while fitting and after, figures with axes in the run's folder."""
+"""Draws the maps as they grow: pixel-exact images in TensorBoard, while fitting and after."""
 
 import numpy as np
 import pytorch_lightning as pl
@@ -6,8 +6,8 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from typing_extensions import override
 
-from callbacks.map_drawing import class_strip, density_image, maps_figure, occupied_classes, region_image, strip_figure
-from callbacks.run_folder import run_folder, save_figure
+from callbacks.figures.layout import chosen_classes
+from callbacks.map_drawing import class_strip, density_image, region_image
 from lightning_modules import CodeSOM
 
 __all__ = ["MapPictures"]
@@ -19,8 +19,7 @@ class MapPictures(Callback):
     """After a validation, draws for each depth where images land on its map.
 
     TensorBoard: `validate/density/<depth>`, `validate/regions/<depth>` (most frequent class) and
-    `validate/bmus_by_class/<depth>` (the first 8 classes that have images, side by side). The analysis also leaves
-    figures/maps and figures/bmus_by_class, as png and pdf.
+    `validate/bmus_by_class/<depth>` (up to 8 classes that have images, side by side).
     """
 
     def __init__(self) -> None:
@@ -35,7 +34,6 @@ class MapPictures(Callback):
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         analysis = trainer.state.fn == "validate"
-        folder = run_folder(trainer)
         step = trainer.fit_loop.epoch_loop._batches_that_stepped  # where Lightning puts the scalars
         if analysis:  # of the same maps as the fit's last validation, if it follows that
             step = self._validated.get(trainer.global_step, step)
@@ -54,9 +52,6 @@ class MapPictures(Callback):
                     self._log_images(logger, depth, each, pl_module.classes, step)
         if not analysis:
             self._drawn = step
-        else:
-            save_figure(folder, "maps", maps_figure(hits, pl_module.classes))
-            save_figure(folder, "bmus_by_class", strip_figure(hits, pl_module.classes))
 
     def _due(self, trainer: pl.Trainer) -> bool:
         """Whether this is the first validation in its share of the epochs, however often a fit validates."""
@@ -71,7 +66,7 @@ class MapPictures(Callback):
         add = logger.experiment.add_image
         add(f"validate/density/{depth}", density_image(hits.sum(0)), step, dataformats="HWC")
         add(f"validate/regions/{depth}", region_image(hits), step, dataformats="HWC")
-        if shown := occupied_classes(hits):
+        if shown := chosen_classes(hits.sum((1, 2))):
             add(
                 f"validate/bmus_by_class/{depth}",
                 class_strip(hits[shown], [classes[label] for label in shown]),

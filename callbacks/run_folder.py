@@ -53,7 +53,7 @@ def save_figure(folder: Path, name: str, figure: Figure) -> None:
     """Save a figure as figures/<name>.png and .pdf."""
     for suffix in ("png", "pdf"):
         with atomic(folder / "figures" / f"{name}.{suffix}") as part:
-            figure.savefig(part, format=suffix, dpi=150)
+            figure.savefig(part, format=suffix, dpi=150, bbox_inches="tight")
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from callbacks.attack_figures import displacement_figure, robust_accuracy_figure
 from callbacks.style import depth_colours
-from tests.callbacks.test_map_drawing import LONG, assert_laid_out
+from tests.callbacks.laid_out import LONG, assert_laid_out
 
 DEPTHS = ("CL1", "CL2", "CL3")
 EPSILONS = (0.0625, 1.0, 8.0)
