@@ -131,7 +131,7 @@ class CodeSOM(pl.LightningModule):
         self.results: dict[str, dict[str, float]] = {}
         self.hits: dict[str, Tensor] = {}
         self._watch = StabilityWatch()
-        self._validated = -1  # step of a fit's last validation
+        self.last_validated = -1  # step of a fit's last validation
 
     @property
     def maps(self) -> dict[str, SelfOrganizingMap]:
@@ -239,9 +239,9 @@ class CodeSOM(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.results = {}
         # The analysis that follows a fit repeats its last validation, which is on the curves already.
-        repeated = self.trainer.state.fn == "validate" and self.trainer.global_step == self._validated
+        repeated = self.trainer.state.fn == "validate" and self.trainer.global_step == self.last_validated
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
-            self._validated = self.trainer.global_step
+            self.last_validated = self.trainer.global_step
         for depth, measures in self.measures.items():
             for quantity, value in measures.compute().items():
                 if quantity == "hits":
