@@ -4,21 +4,16 @@ Stages: fit -> analyse (`validate`) -> attack (`test`); `predict` extracts the v
 `python train.py {fit,validate,test,predict} --config X --ckpt_path Y`.
 """
 
-import ctypes
-import logging
-import pickle
-import platform
 import sys
-import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning import Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
@@ -32,26 +27,22 @@ from callbacks import (
     MapPictures,
     RunWriter,
 )
+from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.report import closing_table
+from callbacks.resume import ConfigWriter, PastRun, mark_whole
 from callbacks.run_folder import read_measures, run_folder
 from codes.store import StoreType
 from datamodules import CodeData, ImageData, PassData
 from datamodules.code_data import FitSplit
 from lightning_modules import CodeSOM
+from lightning_modules.checkpoints import check_settings
+from lightning_modules.process import keep_freed_memory, silence_dependencies
 
 __all__ = ["SomscopeCLI", "main"]
 
 Stage = Literal["analyse", "attack"]
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
-# A quantisation error falls as sigma shrinks, so no epoch is "best": the last whole one is kept, in one file that is
-# written after each epoch and its validation. Lightning's save_last alone writes none before the end.
-LAST_EPOCH = {
-    "filename": "last",
-    "save_top_k": 1,
-    "save_last": False,
-    "enable_version_counter": False,
-    "save_on_train_epoch_end": True,
-}
+ALONE = {"validate": "analyse", "test": "attack", "predict": "extract"}
 DESCRIPTION = """Self-organizing maps of a frozen network's internal codes.
 
 Without a subcommand, a fit runs, then the --stages that follow it. Subcommands run one stage alone: fit, validate
@@ -89,14 +80,20 @@ class SomscopeCLI(LightningCLI):
         )
         parser.add_lightning_class_args(MapAnalysis, "analysis")
         parser.add_lightning_class_args(FoolboxEvaluation, "attack")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({f"checkpoint.{name}": value for name, value in LAST_EPOCH.items()})
+        parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="Go on with the latest run of the same command and settings, in its folder, where a kill or an error "
+            "ended it; the end is that of an uninterrupted run. Where there is none, a new one starts.",
+        )
         for section in ("model", "data", "analysis", "attack"):
             parser.link_arguments("seed_everything", f"{section}.seed", compute_fn=int)
 
     @override
     def before_instantiate_classes(self) -> None:
         """Check the settings of data and stages before the backbone is loaded, which may take a while."""
+        self._find_past_run()
         ImageData(**self._get(self.config, "data").as_dict())
         MapAnalysis(**self._get(self.config, "analysis").as_dict())
         FoolboxEvaluation(**self._get(self.config, "attack").as_dict())
@@ -109,6 +106,15 @@ class SomscopeCLI(LightningCLI):
         super().instantiate_classes()
         self.images = self.datamodule  # the codes of a store may take their place
         self.datamodule.adopt(self.model.extractor.backbone.preprocessing)
+        if self.past is not None and self.trainer.is_global_zero:
+            self.past.clear()
+
+    @override
+    def instantiate_trainer(self, **settings: Any) -> Trainer:
+        """Make the trainer; that of a resumed run logs into the run's own folder."""
+        if self.past is not None:
+            settings["logger"] = self.past.logger(self.config[self.subcommand].trainer)
+        return super().instantiate_trainer(**settings)
 
     def before_fit(self) -> None:
         """Check before the fit what the attack stage would refuse after it."""
@@ -116,6 +122,8 @@ class SomscopeCLI(LightningCLI):
             self.config_init.fit.attack.check(self.model)
             self.datamodule.setup("test")
         self._use_codes()
+        if self.past is not None and self.past.checkpoint is not None:
+            self.config_init.fit.ckpt_path = str(self.past.checkpoint)
 
     def before_validate(self) -> None:
         """Refuse to measure or attack maps that nothing has fit, before any pass over the images."""
@@ -135,16 +143,40 @@ class SomscopeCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Run the stages that follow a fit."""
+        mark_whole(self.trainer, "fit")
         for stage in self.config.fit.stages:
+            if self.past is not None and stage in self.past.whole:
+                continue
             if stage == "analyse":
                 self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
             else:
                 self.trainer.test(self.model, datamodule=self.images, verbose=False)
+            mark_whole(self.trainer, stage)
+
+    def after_validate(self) -> None:
+        """Note that the stage is whole."""
+        mark_whole(self.trainer, ALONE[str(self.subcommand)])
+
+    after_test = after_validate
 
     def predict(self, model: CodeSOM, datamodule: PassData, **settings: Any) -> None:
         """What LightningCLI calls in place of `Trainer.predict`: no pass over the images where a store is there."""
         if datamodule.store is None:
             self.trainer.predict(model, datamodule=datamodule, **settings)
+
+    def _find_past_run(self) -> None:
+        """Find the run that --resume goes on with; end the command where it is whole."""
+        self.save_config_kwargs = {"command": self.subcommand}
+        command = str(self.subcommand)
+        settings, self.past = self.config[command], None
+        if not settings.pop("resume"):  # config.yaml shall not have it
+            return
+        config = self._parser(command).dump(settings, skip_none=False)
+        self.past = PastRun.find(settings.trainer, command, config)
+        stages = {"fit", *settings.get("stages", ())} if command == "fit" else {ALONE[command]}
+        if self.past is not None and stages <= self.past.whole:
+            rank_zero_info(f"nothing to resume: the run in '{self.past.folder}' is whole")
+            sys.exit(0)
 
     def _use_codes(self) -> None:
         """Put the codes of a store, where one is given, in place of the images; fill it first if need be."""
@@ -168,27 +200,8 @@ class SomscopeCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Refuse a checkpoint whose settings differ, where the stock CLI would silently take the checkpoint's."""
         settings = self.config[self.config.subcommand] if self.config.get("subcommand") else Namespace()
-        if not (path := settings.get("ckpt_path")):
-            return
-        if not Path(path).is_file():
-            raise FileNotFoundError(
-                f"--ckpt_path '{path}' is not a file: give a checkpoint, e.g. checkpoints/last.ckpt"
-            )
-        try:
-            saved = torch.load(path, weights_only=True, map_location="cpu")["hyper_parameters"]
-        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
-            raise ValueError(
-                f"--ckpt_path '{path}' is no checkpoint of a fit: give its checkpoints/last.ckpt"
-            ) from error
-        given = settings.model.as_dict()
-        differ = {
-            "seed_everything" if key == "seed" else f"model.{key}": f"{value} here, {saved[key]} in the checkpoint"
-            for key, value in given.items()
-            if key in saved and _plain(saved[key]) != _plain(value)
-        }
-        if differ:
-            lines = "; ".join(f"{key} is {values}" for key, values in differ.items())
-            raise ValueError(f"the settings do not fit --ckpt_path '{path}': {lines}. Give the checkpoint's values")
+        if path := settings.get("ckpt_path"):
+            check_settings(Path(path), settings.model.as_dict())
 
 
 def main(args: Sequence[str] | None = None) -> SomscopeCLI:
@@ -200,8 +213,8 @@ def main(args: Sequence[str] | None = None) -> SomscopeCLI:
     Returns:
         The finished command line, with its `trainer`, `model` and `datamodule`.
     """
-    _silence_dependencies()
-    _keep_freed_memory()
+    silence_dependencies()
+    keep_freed_memory()
     cli = SomscopeCLI(
         CodeSOM,
         ImageData,
@@ -209,7 +222,7 @@ def main(args: Sequence[str] | None = None) -> SomscopeCLI:
         args=_with_subcommand(sys.argv[1:] if args is None else args),
         seed_everything_default=0,
         auto_configure_optimizers=False,
-        save_config_kwargs={"overwrite": True},
+        save_config_callback=ConfigWriter,
         # Abbreviated, a misspelled --model.row would pass as --model.rows.
         parser_kwargs={"allow_abbrev": False, "exit_on_error": False}
         | {command: {"description": DESCRIPTION, "exit_on_error": False} for command in SUBCOMMANDS},
@@ -242,46 +255,6 @@ def _with_subcommand(args: Sequence[str]) -> list[str]:
         return ["fit", *args]
     alone = args[0] == "fit" and not any(word.startswith("--stages") for word in args)
     return [*args, "--stages=[]"] if alone else list(args)
-
-
-def _silence_dependencies() -> None:
-    """Leave out warnings of dependencies that a user can do nothing about."""
-    # Lightning 2.6 uses a class that torch deprecates.
-    warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
-    # train.py hands its arguments on with the subcommand that they lack.
-    warnings.filterwarnings("ignore", "LightningCLI's args parameter is intended to run")
-    # Advertisements.
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_tip)
-    # The backbone is meant to stay in eval mode.
-    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
-    # A stage writes to its own run's folder, not beside the checkpoint that it reads.
-    warnings.filterwarnings("ignore", "The dirpath has changed from")
-    # Lightning 2.6 gathers over processes by a function that torch deprecates.
-    warnings.filterwarnings("ignore", "torch.distributed.nn.functional.all_gather is deprecated", FutureWarning)
-    # Without a gradient there is no state before the step that one might want.
-    warnings.filterwarnings("ignore", "Using ModelCheckpoint with manual optimization and every_n_train_steps")
-    # A process without images, or a run in which nothing was attacked: the numbers say so themselves.
-    warnings.filterwarnings("ignore", "The ``compute`` method of metric .* was called before the ``update`` method")
-
-
-def _is_no_tip(record: logging.LogRecord) -> bool:
-    return "Tip: For seamless" not in record.getMessage()
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep the large buffers that each layer frees, instead of paying for their pages again at every layer.
-
-    On 2 CPU cores this made the embedded backbone 1.4 times faster; other C libraries are left alone.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-            libc.mallopt(option, 2**30)
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists: YAML knows no other, checkpoints do."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _print_closing(cli: SomscopeCLI) -> None:

@@ -28,7 +28,7 @@ from datamodules import ImageData, PassData
 from datamodules.decoding import read_pixels
 from datamodules.sources.embedded import list_photographs
 from lightning_modules import CodeSOM
-from train import _keep_freed_memory
+from lightning_modules.process import keep_freed_memory
 
 STAGES = ("efficientnet_lite0", "resnet50")
 
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(500, 375), help="width and height of those, in pixels")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that decode")
     arguments = parser.parse_args()
-    _keep_freed_memory()
+    keep_freed_memory()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
     print(f"\n{'ms an image':22}{'forward':>9}{'codes':>9}{'over':>9}")
     for name in arguments.backbones:

@@ -1,5 +1,7 @@
 """Draws the maps as they grow: pixel-exact images in TensorBoard, while fitting and after."""
 
+from typing import Any
+
 import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -27,9 +29,18 @@ class MapPictures(Callback):
         self._validated: dict[int, int] = {}  # a fit's last validation: global step to step of its scalars
 
     @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"share": self._share, "drawn": self._drawn, "validated": self._validated}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._share, self._drawn, self._validated = (state_dict[name] for name in ("share", "drawn", "validated"))
+
+    @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._share = self._drawn = -1
-        self._validated = {}
+        if trainer.ckpt_path is None:
+            self._share = self._drawn = -1
+            self._validated = {}
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]

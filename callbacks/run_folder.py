@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
 
-__all__ = ["atomic", "merge_measures", "read_measures", "run_folder", "save_figure"]
+__all__ = ["atomic", "merge_measures", "read_measures", "run_folder", "save_figure", "sync"]
 
 MEASURES = "measures.json"
 
@@ -21,6 +21,15 @@ def run_folder(trainer: pl.Trainer) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
+def sync(path: Path) -> None:
+    """Return once a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, and move it to `path` once it is written whole."""
@@ -28,6 +37,7 @@ def atomic(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
+        sync(part)  # or a power cut may leave the new name without its content
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -5,8 +5,12 @@ The frozen backbone is named by the hyperparameters: a digest of its weights sta
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pytorch_lightning.utilities import rank_zero_warn
 
 from codes import Backbone
@@ -14,9 +18,9 @@ from codes import Backbone
 if TYPE_CHECKING:
     from lightning_modules.code_som import CodeSOM
 
-__all__ = ["complete", "strip", "warn_if_unfinished"]
+__all__ = ["check_settings", "complete", "strip", "warn_if_unfinished"]
 
-COUNTS = ("samples_seen", "samples_an_epoch", "samples_planned")
+COUNTS = ("samples_seen", "samples_an_epoch", "samples_planned", "last_validated")
 BACKBONE = "extractor."  # where the names of its weights begin
 
 
@@ -55,6 +59,38 @@ def check_origin(checkpoint: dict[str, Any], backbone: Backbone) -> None:
             f"have digest {backbone.digest[:12]}, the checkpoint expects {checkpoint['backbone_digest'][:12]}; "
             "give the same backbone, weights and seed"
         )
+
+
+def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a file that is no checkpoint, or was made with other settings. Nothing in it is executed.
+
+    Args:
+        path: the file.
+        settings: the model's, by name.
+
+    Raises:
+        FileNotFoundError: if it is no file.
+        ValueError: if it is no checkpoint of plain types, or settings differ; the message names every one.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"--ckpt_path '{path}' is not a file: give a checkpoint, e.g. checkpoints/last.ckpt")
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")["hyper_parameters"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
+        raise ValueError(f"--ckpt_path '{path}' is no checkpoint of a fit: give its checkpoints/last.ckpt") from error
+    differ = {
+        "seed_everything" if key == "seed" else f"model.{key}": f"{value} here, {saved[key]} in the checkpoint"
+        for key, value in settings.items()
+        if key in saved and _plain(saved[key]) != _plain(value)
+    }
+    if differ:
+        lines = "; ".join(f"{key} is {values}" for key, values in differ.items())
+        raise ValueError(f"the settings do not fit --ckpt_path '{path}': {lines}. Give the checkpoint's values")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists: YAML knows no other, checkpoints do."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def warn_if_unfinished(seen: int, an_epoch: int, planned: int) -> None:

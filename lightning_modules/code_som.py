@@ -138,7 +138,7 @@ class CodeSOM(pl.LightningModule):
         self.hits: dict[str, Tensor] = {}
         self.train_hits: dict[str, Tensor] = {}
         self._watch = StabilityWatch()
-        self._validated = -1  # step of a fit's last validation
+        self.last_validated = -1  # step of a fit's last validation
 
     @property
     def maps(self) -> dict[str, SelfOrganizingMap]:
@@ -253,9 +253,9 @@ class CodeSOM(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         # The analysis that follows a fit repeats its last validation, which is on the curves already.
         stage, step = self.trainer.state.fn, self.trainer.global_step
-        to_logger = False if (stage, step) == ("validate", self._validated) else None
+        to_logger = False if (stage, step) == ("validate", self.last_validated) else None
         if stage == "fit" and not self.trainer.sanity_checking:
-            self._validated = step
+            self.last_validated = step
         for depth, measures in self.measures.items():
             found = measures.compute()
             self.hits[depth] = found.pop("hits")

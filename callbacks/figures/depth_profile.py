@@ -167,7 +167,7 @@ def _finish(axes: Axes, panel: Panel, depths: Sequence[str]) -> None:
     if long:
         axes.tick_params(axis="x", labelrotation=40)
         for label in axes.get_xticklabels():
-            label.set_ha("right")
+            label.set_horizontalalignment("right")
     axes.set_xlim(-0.6, len(depths) - 0.4)
     axes.tick_params(axis="y", which="both", labelsize=8)
     axes.set_ylabel(panel.unit, fontsize=8)
