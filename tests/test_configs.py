@@ -118,7 +118,14 @@ def test_two_processes(tmp_path):
         assert two["validate"]["quantisation_error"][depth] == pytest.approx(error, rel=1e-4)
 
 
+def test_results(tmp_path):
+    root = write_tree(tmp_path / "images", {"train": 3, "val": 2})
+    words = ("--config", CONFIGS / "results.yaml", "--config", TINY, f"--data.root={root}", f"--store={tmp_path / 's'}")
+    measures = run(tmp_path, *words, "--analysis.permutations=5")["validate"]
+    assert list(measures["distance_ratio"]) == ["CL0", "CL1", "CL2", "CL3", "CL4"]
+
+
 def test_every_config_is_run_by_a_test():
-    tested = {*IMAGENET, "imagenette_resnet18", "cifar10_efficientnet_lite0", "quickstart"}
+    tested = {*IMAGENET, "imagenette_resnet18", "cifar10_efficientnet_lite0", "quickstart", "results"}
     assert {path.stem for path in written()} == tested
     assert {path.stem for path in written("debug")} == {"tiny", "cpu", "ddp2"}

@@ -129,6 +129,22 @@ def test_maps_of_the_validation_split(filled, tree, tmp_path):
         train.main(options(tree, tmp_path, fit_split="val"))
 
 
+def test_raw_pixels_come_from_a_store_whole_for_any_statistics(tree, tmp_path):
+    words = {"model.raw_pixels": "true", "model.statistics": "[max]", "stages": "[analyse]"}
+    whole = {"store": tmp_path / "stores", "model.raw_pixels": "true"}
+    train.main(["predict", *options(tree, tmp_path / "runs", **whole)])
+    images = train.main(options(tree, tmp_path / "images", **words))
+    codes = train.main(options(tree, tmp_path / "codes", store=tmp_path / "stores", **words))
+    assert len(list((tmp_path / "stores").iterdir())) == 1, "the maps took the store that was there"
+    assert codes.model.depths == ("CL0", *DOTTED)
+    for depth, som in images.model.maps.items():
+        torch.testing.assert_close(codes.model.maps[depth].prototypes, som.prototypes, rtol=1e-5, atol=1e-5)
+    assert codes.model.maps["CL0"].prototypes.shape == (12, 768)
+    for cli in (images, codes):
+        measures = json.loads((run_folder(cli) / "measures.json").read_text())["validate"]
+        assert list(measures["label_transfer"]) == list(measures["cka_CL0"]) == ["CL0", *DOTTED]
+
+
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_resume_in_mid_epoch_from_codes_ends_bit_equal(filled, tmp_path, num_workers):
     def fit(*callbacks, path=None):

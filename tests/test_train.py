@@ -25,6 +25,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 import train
+from callbacks.report import closing_table
 from codes import CATALOG, Preprocessing
 from lightning_modules import CodeSOM, code_som
 from tests.conftest import write_tree
@@ -248,6 +249,17 @@ def test_the_subcommand_fit_runs_alone(tree, tmp_path):
     assert cli.trainer.state.fn == "fit"
     assert not (run_folder(cli) / "measures.json").exists()
     assert train._with_subcommand(["fit", "--stages", "[analyse]"]) == ["fit", "--stages", "[analyse]"]
+
+
+def test_the_analysis_has_options(tree, tmp_path):
+    words = {"stages": "[analyse]", "analysis.train_pass": "false", "analysis.samples": 4}
+    cli = train.main(options(tree, tmp_path, **words))
+    found = json.loads((run_folder(cli) / "measures.json").read_text())["validate"]
+    assert "label_transfer" not in found
+    assert set(found["sampled_codes"].values()) == {4}
+    assert "label transfer" not in closing_table({"validate": found})
+    with pytest.raises(ValueError, match="permutations must be 1 or more"):
+        train.main(options(tree, tmp_path, **{"analysis.permutations": 0}))
 
 
 @pytest.mark.parametrize(("stages", "left"), [([], set()), (["analyse"], {"validate"}), (["attack"], {"test"})])

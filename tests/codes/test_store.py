@@ -47,6 +47,12 @@ def test_columns_of_statistics(tmp_path, statistics, blocks):
     assert [(block.start, block.stop) for block in columns] == blocks
 
 
+def test_raw_pixels_have_no_statistics_and_come_whole(tmp_path):
+    store = CodeStore(fill(tmp_path))
+    store.manifest["channels"]["CL0"] = 0
+    assert store.columns("CL0", ["max"]) == [slice(None)]
+
+
 def test_no_other_folder_is_taken_for_a_store(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no whole store of codes"):
         CodeStore(tmp_path)

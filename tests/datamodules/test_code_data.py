@@ -65,6 +65,16 @@ def test_validation_visits_every_code_in_order(folder, batch_size):
     assert_rows(batches[0], "val", torch.arange(batch_size))
 
 
+def test_every_image_of_a_split_comes_once_whatever_maps_are_fit_on(folder):
+    for fit_split in ("train", "val"):
+        data = CodeData(folder, batch_size=3, fit_split=fit_split)
+        for split, count in (("train", 11), ("val", 4)):
+            ids = torch.cat([batch["id"] for batch in data.every_image(split)])
+            assert ids.tolist() == [2 * number for number in range(count)]
+    with pytest.raises(FileNotFoundError, match="has no codes of split 'test'"):
+        CodeData(folder).every_image("test")
+
+
 def test_maps_may_be_fit_on_the_validation_split(folder):
     data = CodeData(folder, batch_size=2, fit_split="val")
     (first, second) = data.train_dataloader()

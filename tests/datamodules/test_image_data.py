@@ -27,6 +27,21 @@ def test_batches_keep_the_contract(make_tree):
     assert data.label_map is None
 
 
+def test_every_image_of_a_split_comes_once_whatever_the_stage(make_tree):
+    data = ImageData(str(make_tree({"train": 5, "val": 2})), batch_size=4, num_workers=0, resize=24, crop=20)
+    data.setup("validate")
+    for split, count in (("train", 15), ("val", 6)):
+        ids = torch.cat([batch["id"] for batch in data.every_image(split)])
+        assert ids.tolist() == list(range(count)), "none is left out, in order"
+
+
+def test_a_split_that_is_not_there_is_told(make_tree):
+    data = ImageData(str(make_tree({"val": 2})), num_workers=0, resize=24, crop=20)
+    data.setup("validate")
+    with pytest.raises(FileNotFoundError, match="has no train/ folder"):
+        data.every_image("train")
+
+
 def test_wnid_folders_map_to_imagenet(make_tree):
     root = make_tree({"val": 1}, classes=("n01440764", "n02108422"))
     data = ImageData(str(root), num_workers=0)
