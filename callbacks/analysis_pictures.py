@@ -12,15 +12,18 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytorch_lightning as pl
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
 from typing_extensions import override
 
 from callbacks.figures.center_distances import center_distances_figure
 from callbacks.figures.class_maps import bmus_by_class_figure
+from callbacks.figures.code_pca import Projection, code_pca_figure
 from callbacks.figures.depth_profile import depth_profile_figure
 from callbacks.figures.fields import component_planes_figure, relative_u_matrix, statistic_planes, u_matrix_figure
 from callbacks.figures.layout import chosen_classes
@@ -33,14 +36,45 @@ from callbacks.projector import add_prototypes
 from callbacks.run_folder import read_measures, run_folder, save_figure
 from callbacks.thumbnails import thumbnails
 from lightning_modules import CodeSOM
+from lightning_modules.located import Located
+from measures import CodeSample, SampledCodes, pca_spectrum, principal_coordinates
 
 __all__ = ["AnalysisPictures"]
 
 THUMBNAIL = 64  # pixels
+DRAWN = 500  # codes in the picture of their principal components
 
 
 class AnalysisPictures(Callback):
     """After an analysis, draws every figure that its numbers allow; a picture that fails costs the run nothing."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, CodeSample] = {}
+        self._codes: dict[str, SampledCodes] = {}
+
+    @override
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
+        sizes = {depth: som.dimensions for depth, som in pl_module.maps.items()}
+        analysis = trainer.state.fn == "validate"
+        self._kept = {d: CodeSample(DRAWN, size).to(pl_module.device) for d, size in sizes.items()} if analysis else {}
+
+    @override
+    def on_validation_batch_end(  # type: ignore[override]
+        self,
+        trainer: pl.Trainer,
+        pl_module: CodeSOM,
+        outputs: Located,
+        batch: dict[str, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        for depth, kept in self._kept.items():
+            kept.update(batch["id"], batch["label"], outputs.extraction.codes[depth])
+
+    @override
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
+        self._codes = {depth: kept.compute() for depth, kept in self._kept.items()}  # a collective
+        self._kept = {}
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
@@ -67,6 +101,7 @@ class AnalysisPictures(Callback):
         if chosen:
             yield "bmus_by_class", lambda: bmus_by_class_figure(hits, classes, chosen)
             yield "unfolded", lambda: unfolding_figure(hits, lattice.topology, classes, chosen)
+        yield "code_pca", lambda: code_pca_figure(_projections(module, self._codes), classes, chosen)
         yield "center_distances", lambda: center_distances_figure(hits, lattice.topology, classes)
         numbers = read_measures(folder).get("validate", {})
         yield "depth_profile", lambda: depth_profile_figure({"": numbers}, module.depths)
@@ -125,14 +160,30 @@ def _hits(module: CodeSOM) -> dict[str, np.ndarray]:
     return {depth: hits.cpu().numpy().reshape(-1, lattice.rows, lattice.cols) for depth, hits in module.hits.items()}
 
 
+def _projections(module: CodeSOM, codes: dict[str, SampledCodes]) -> dict[str, Projection]:
+    """The sampled codes of each depth, as its map sees them, on their first two principal directions."""
+    found = {}
+    for depth, sample in codes.items():
+        encoded = module.maps[depth].encode(sample.codes).cpu()
+        finite = encoded.isfinite().all(1)
+        spectrum = pca_spectrum(encoded[finite])
+        shares = torch.full((2,), torch.nan, dtype=torch.float64)
+        if spectrum.sum() > 0:
+            shares[: len(spectrum)] = spectrum[:2] / spectrum.sum()
+        scores, label = principal_coordinates(encoded[finite]), sample.label.cpu()[finite]
+        found[depth] = Projection(scores.numpy(), label.numpy(), shares.numpy())
+    return found
+
+
 def _planes(module: CodeSOM) -> dict[str, dict[str, Any]]:
-    """Component planes by statistic and depth."""
+    """Component planes by statistic and depth; raw pixels are no statistics of channels, and have none."""
     names = [
         part for name in module.extractor.statistics for part in (("com row", "com col") if name == "com" else (name,))
     ]
     planes: dict[str, dict[str, Any]] = {name: {} for name in names}
     for depth, som in module.maps.items():
-        channels = som.dimensions // len(names)
+        if not (channels := module.extractor.channels[depth]):
+            continue
         for name, plane in statistic_planes(som.prototypes, module.lattice, dict.fromkeys(names, channels)).items():
             planes[name][depth] = plane
     return planes

@@ -5,8 +5,8 @@ All are from codes of other images, the bank, and higher = more unusual:
 - deep kNN (Sun et al. 2022): distance to the k-th nearest code of the bank;
 - LID (Ma et al. 2018): the local intrinsic dimension, -1 / mean_i log(r_i / r_k) over the k nearest distances r;
 - Mahalanobis (Lee et al. 2018): the least over classes of (x - mu_c)^T S^-1 (x - mu_c), S the covariance within
-  classes, shrunk towards a multiple of the identity by OAS (Chen et al. 2010), since codes have more dimensions than a
-  bank has samples.
+  classes, shrunk towards a multiple of the identity by OAS (Chen et al. 2010, as scikit-learn has it for many
+  dimensions), since codes have more dimensions than a bank has samples.
 
 The papers fit a classifier on top, on attacks themselves; here each is taken by itself, as it is.
 """
@@ -32,13 +32,14 @@ class CodeBank:
     def __init__(self, codes: Tensor, label: Tensor, neighbours: int = NEIGHBOURS) -> None:
         if len(codes) <= neighbours:
             raise ValueError(f"{neighbours} neighbours need a bank of more codes; got {len(codes)}")
-        self.codes = codes.float()
         self.neighbours = neighbours
+        self.center = codes.float().mean(0)
+        self.codes = codes.float() - self.center  # an offset that all share would cost the distances their digits
         self._fit(label)
 
     def distances(self, codes: Tensor) -> Tensor:
         """Distances (B, k) to the k nearest codes of the bank, ascending."""
-        apart = torch.cdist(codes.float(), self.codes)
+        apart = torch.cdist(codes.float() - self.center, self.codes)
         return apart.topk(self.neighbours, dim=1, largest=False).values
 
     def scores(self, codes: Tensor) -> dict[str, Tensor]:
@@ -51,13 +52,12 @@ class CodeBank:
         return {"lid": -1 / logs.mean(1), "knn": near[:, -1], "mahalanobis": apart.amin(1).square()}
 
     def _fit(self, label: Tensor) -> None:
-        self.center = self.codes.mean(0)
         _, member, counts = label.unique(return_inverse=True, return_counts=True)
         if (counts < 2).all():  # a class of one image has no spread of its own
             member, counts = torch.zeros_like(member), torch.tensor([len(label)], device=label.device)
         sums = torch.zeros(len(counts), self.codes.shape[1], device=self.codes.device)
-        means = sums.index_add(0, member, self.codes - self.center) / counts[:, None]
-        inside = self.codes - self.center - means[member]
+        means = sums.index_add(0, member, self.codes) / counts[:, None]
+        inside = self.codes - means[member]
         samples, size = inside.shape
         # Of the n x n Gram matrix, whose eigenvectors are those of the D x D covariance seen from the samples.
         values, vectors = torch.linalg.eigh(inside.double() @ inside.double().T / samples)
@@ -65,8 +65,8 @@ class CodeBank:
         values = values[kept]
         self._axes = (inside.double().T @ vectors[:, kept] / (samples * values).sqrt()).float()  # (D, r)
         total, squares = values.sum(), values.square().sum()
-        rest = (samples + 1 - 2 / size) * (squares - total.square() / size)
-        shrinkage = (((1 - 2 / size) * squares + total.square()) / rest).clamp(0, 1) if rest > 0 else rest.new_ones(())
+        rest = (samples + 1) * (squares - total.square() / size)
+        shrinkage = ((squares + total.square()) / rest).clamp(0, 1) if rest > 0 else rest.new_ones(())
         level = shrinkage * total / size
         self._outside = level.rsqrt().float()
         self._along = ((1 - shrinkage) * values + level).rsqrt().float()

@@ -121,7 +121,7 @@ def test_two_processes(tmp_path):
 def test_results(tmp_path):
     root = write_tree(tmp_path / "images", {"train": 3, "val": 2})
     words = ("--config", CONFIGS / "results.yaml", "--config", TINY, f"--data.root={root}", f"--store={tmp_path / 's'}")
-    measures = run(tmp_path, *words, "--analysis.permutations=5")["validate"]
+    measures = run(tmp_path, *words, "--data.batch_size=6", "--analysis.permutations=5")["validate"]
     assert list(measures["distance_ratio"]) == ["CL0", "CL1", "CL2", "CL3", "CL4"]
 
 

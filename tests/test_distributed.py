@@ -93,6 +93,10 @@ def assert_close(got, expected):
         assert got.keys() == expected.keys()
         for key, value in expected.items():
             assert_close(got[key], value)
+    elif isinstance(expected, list):
+        assert len(got) == len(expected)
+        for each, value in zip(got, expected, strict=True):
+            assert_close(each, value)
     elif isinstance(expected, float):
         assert got == pytest.approx(expected, rel=1e-5)
     else:

@@ -43,6 +43,10 @@ SCALARS = (
     "dead_channels",
 )
 PICTURES = ("density", "regions", "bmus_by_class")
+ANALYSIS = (
+    *("maps", "bmus_by_class", "unfolded", "code_pca", "center_distances", "depth_profile", "losses"),
+    *("u_matrix", "component_planes"),
+)
 FIGURES = ("maps", "bmus_by_class", "robust_accuracy", "displacement")
 PAPER = ("resnet18", "resnet50", "vgg19", "densenet121")
 
@@ -205,6 +209,7 @@ def test_tensorboard_tags_are_exactly_these(finished):
     expected = {"fit/sigma", "fit/alpha", "epoch", "test/robust_accuracy/fgsm"}
     for depth in DOTTED:
         expected |= {f"fit/energy/{depth}", f"test/fgsm_displacement/{depth}", f"test/fgsm_control/{depth}"}
+        expected |= {f"test/fgsm_amplification/{depth}"}
         expected |= {f"fit/relative_energy/{depth}", *(f"validate/{quantity}/{depth}" for quantity in SCALARS)}
     measured = json.loads((folder / "measures.json").read_text())["validate"]
     bounds, matrices = ("_low", "_high", "_null_mean", "_p_value"), ("cka_", "rsa_")
@@ -212,7 +217,8 @@ def test_tensorboard_tags_are_exactly_these(finished):
         if not name.endswith(bounds) and not name.startswith(matrices):
             expected |= {f"validate/{name}/{depth}" for depth in DOTTED}
     assert set(events.Tags()["scalars"]) == expected
-    assert set(events.Tags()["images"]) == {f"validate/{name}/{depth}" for name in PICTURES for depth in DOTTED}
+    pictures = {f"validate/{name}/{depth}" for name in (*PICTURES, "nearest_images") for depth in DOTTED}
+    assert set(events.Tags()["images"]) == pictures | {f"validate/{name}" for name in ANALYSIS}
     assert [event.step for event in events.Scalars("fit/sigma")] == [0, 1, 2]
     sigmas = [event.value for event in events.Scalars("fit/sigma")]
     assert sigmas == pytest.approx([2, 2 * 0.35 ** (1 / 3), 2 * 0.35 ** (2 / 3)], rel=1e-5)
@@ -349,9 +355,12 @@ def test_a_fit_that_dies_goes_on_from_its_last_epoch(tree, tmp_path, monkeypatch
 def test_the_checkpoint_is_written_after_every_epoch_and_its_validation(tree, tmp_path, monkeypatch):
     events = []
     save, validated = Trainer.save_checkpoint, CodeSOM.on_validation_epoch_end
-    monkeypatch.setattr(
-        Trainer, "save_checkpoint", lambda self, path, *rest: events.append(Path(path).name) or save(self, path, *rest)
-    )
+
+    def saved(self, path, **settings):
+        events.append(Path(path).name)
+        save(self, path, **settings)
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", saved)
     monkeypatch.setattr(CodeSOM, "on_validation_epoch_end", lambda self: events.append("validated") or validated(self))
     words = {"trainer.max_epochs": 3, "trainer.num_sanity_val_steps": 0}
     cli = train.main(options(tree, tmp_path, stages="[]", **words))
@@ -537,7 +546,6 @@ def test_a_file_of_something_else_is_refused(tree, tmp_path):
         ({"model.row": 3}, "model.row"),
         ({"stages": "[analyze]"}, "analyze"),
         ({"model.topology": "sphere"}, "sphere"),
-        ({"attack.attacks": "[cw]"}, "cw"),
         ({"model.rows": "three"}, "three"),
         ({"model.sigma": "[1, 2, 3]"}, "model.sigma"),
         ({"config": "nowhere.yaml"}, "nowhere.yaml"),
@@ -565,6 +573,7 @@ def test_a_misspelled_key_ends_the_command_in_one_line(tree, tmp_path, monkeypat
         ({"data.batch_size": 13}, "batch_size 13 exceeds the 12 training images"),
         ({"data.resize": 20}, "data.resize is 20: it must be at least 32"),
         ({"attack.epsilons": "[0]"}, r"attack\.epsilons has 0"),
+        ({"attack.attacks": "[cw]"}, "attack 'cw' is unknown; there are fgsm, "),
     ],
 )
 def test_values_out_of_range_are_refused(tree, tmp_path, changes, message):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from callbacks.figures.layout import Sheet, first_name, tail
+from callbacks.figures.layout import Sheet, counted_title, first_name, tail
 from measures import class_centers, distances_between_centers
 from som import Lattice, Topology
 
@@ -71,7 +71,7 @@ def center_distances_figure(
         shown = matrices[depth][np.ix_(order, order)]
         image = axes.imshow(shown, cmap="viridis_r", vmin=0, vmax=farthest or 1, interpolation="nearest")
         unclear = centers[depth].ambiguous.numpy()[order]
-        axes.set_title(f"{tail(depth, 30)}, {unclear.mean():.0%} ambiguous", fontsize=9)
+        axes.set_title(counted_title(depth, f"{unclear.mean():.0%} ambiguous", side), fontsize=9)
         axes.tick_params(labelsize=8, labelleft=axes is sheet.panels[0, 0])
         if named:
             names = [first_name(classes[label], 16) for label in present[order]]

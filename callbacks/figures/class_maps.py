@@ -1,18 +1,23 @@
-"""BMUs of the images of single classes: a map a row (depths of a run, or SOM-tr above SOM-val), a class a column."""
+"""BMUs of the images of single classes, each class in a panel of its own or all of them in colours.
+
+The paper has a class a column, and SOM-tr above SOM-val; within a run the rows are the depths.
+"""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from callbacks.figures.layout import LatticeSheet, first_name
+from callbacks.figures.layout import Grid, LatticeSheet, counted_title, first_name
 from callbacks.figures.maps import PIXELS
-from callbacks.map_drawing import GAMMA, class_shades
-from callbacks.style import DENSITY
+from callbacks.map_drawing import GAMMA, UNIT, class_shades, region_image
+from callbacks.style import DENSITY, class_colours
 
-__all__ = ["bmus_by_class_figure"]
+__all__ = ["bmus_by_class_figure", "class_regions_figure"]
 
 TICKS = (0, 0.01, 0.1, 0.3, 1)
+GREY = 222  # of units where only other classes land
 
 
 def bmus_by_class_figure(
@@ -40,4 +45,33 @@ def bmus_by_class_figure(
             axes.set_title(f"{name}\n{counted}" if number == 0 else counted, fontsize=8)
     bar = sheet.bar(image, "share of the class")
     bar.set_ticks([tick**GAMMA for tick in TICKS], labels=[f"{tick:g}" for tick in TICKS])
+    return sheet.figure
+
+
+def class_regions_figure(
+    grid: Grid[np.ndarray], classes: Sequence[str], chosen: Sequence[int], warning: str = ""
+) -> Figure:
+    """Chosen classes in colours on one map: a row a run, a column a depth.
+
+    Each unit has the colour of the chosen class with most images there, paler where other chosen classes share it;
+    light grey where only other classes land, white where none does.
+
+    Args:
+        grid: (classes, rows, cols) counts.
+        classes: class names, in label order.
+        chosen: labels of the classes to show, at most 9.
+        warning: what to know before comparing the rows.
+    """
+    others = len(chosen) < len(classes)
+    title = f"BMUs of {len(chosen)} of {len(classes)} classes; pale = shared among them; white = no image"
+    sheet = LatticeSheet(grid, title, warning, legend=len(chosen) + others, bar=False)
+    for line, depths in zip(sheet.panels, grid.values(), strict=True):
+        for axes, (depth, hits) in zip(line, depths.items(), strict=True):
+            picture = region_image(hits[list(chosen)])[::UNIT, ::UNIT].copy()
+            picture[(hits[list(chosen)].sum(0) == 0) & (hits.sum(0) > 0)] = GREY
+            axes.imshow(picture, **PIXELS)
+            axes.set_title(counted_title(depth, f"n = {hits[list(chosen)].sum()}", sheet.width), fontsize=9)
+    names = [first_name(classes[label], 18) for label in chosen]
+    patches = [Patch(color=colour, label=name) for colour, name in zip(class_colours(len(names)), names, strict=True)]
+    sheet.legend([*patches, *([Patch(color=str(GREY / 255), label="other classes")] if others else [])])
     return sheet.figure

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from callbacks.figures.layout import Sheet, first_name, tail
+from callbacks.figures.layout import Sheet, counted_title, first_name
 from callbacks.style import CLASS_MARKERS, class_colours
 
 __all__ = ["Projection", "code_pca_figure"]
@@ -54,7 +54,7 @@ def code_pca_figure(codes: Mapping[str, Projection], classes: Sequence[str], cho
                 axes.scatter(
                     *found.scores[picked].T, size, color=[colours[number]], marker=marker, linewidths=0, alpha=0.8
                 )
-        axes.set_title(f"{tail(depth, 30)}, n = {len(found.label)}", fontsize=9)
+        axes.set_title(counted_title(depth, f"n = {len(found.label)}", 2.6), fontsize=9)
         axes.set_xlabel(_label(1, found.shares[0]), fontsize=8)
         axes.set_ylabel(_label(2, found.shares[1]), fontsize=8)
         axes.tick_params(labelsize=7)

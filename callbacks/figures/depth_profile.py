@@ -163,11 +163,8 @@ def _finish(axes: Axes, panel: Panel, depths: Sequence[str]) -> None:
     if panel.top is not None:
         axes.set_ylim(top=panel.top)
     long = max(map(len, depths)) > 8
-    axes.set_xticks(range(len(depths)), [tail(depth, 14) for depth in depths], fontsize=8)
-    if long:
-        axes.tick_params(axis="x", labelrotation=40)
-        for label in axes.get_xticklabels():
-            label.set_horizontalalignment("right")
+    look: dict[str, Any] = {"rotation": 40, "ha": "right"} if long else {}
+    axes.set_xticks(range(len(depths)), [tail(depth, 14) for depth in depths], fontsize=8, **look)
     axes.set_xlim(-0.6, len(depths) - 0.4)
     axes.tick_params(axis="y", which="both", labelsize=8)
     axes.set_ylabel(panel.unit, fontsize=8)

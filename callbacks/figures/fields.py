@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from callbacks.figures.layout import Grid, LatticeSheet, tail
+from callbacks.figures.layout import Grid, LatticeSheet, counted_title
 from callbacks.figures.maps import PIXELS
 from callbacks.style import DIVERGING
 from som import Lattice, u_matrix
@@ -89,7 +89,7 @@ def component_planes_figure(planes: Mapping[str, Mapping[str, Plane]]) -> Figure
     for line, depths in zip(sheet.panels, planes.values(), strict=True):
         for axes, (depth, (field, share)) in zip(line, depths.items(), strict=True):
             image = axes.imshow(field, cmap=DIVERGING, vmin=-SPREAD, vmax=SPREAD, **PIXELS)
-            axes.set_title(f"{tail(depth, 20)}: {share:.0%}", fontsize=8)
+            axes.set_title(counted_title(depth, f"{share:.0%}", sheet.width), fontsize=8)
     sheet.bar(image, "standard deviations over the map", extend="both")
     return sheet.figure
 

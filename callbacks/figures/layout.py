@@ -14,13 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 
-__all__ = ["Grid", "LatticeSheet", "Sheet", "chosen_classes", "first_name", "tail"]
+__all__ = ["Grid", "LatticeSheet", "Sheet", "chosen_classes", "counted_title", "first_name", "tail"]
 
 SHOWN = 8  # classes that one picture tells apart
 WARNING = "#B00020"
 LINE = 0.17  # inches a line of text
 ENTRY = 1.75  # inches an entry of a legend
 LETTER = 0.072  # inches a letter of a row's name
+LETTER_OF_TITLE = 0.083
 NARROWEST = 4.4  # inches of a figure, so that its title fits
 
 Value = TypeVar("Value")
@@ -114,6 +115,9 @@ class LatticeSheet(Sheet):
         legend: entries of the legend below.
         bar: whether there is a colour bar at the right.
         ranges: whether rows show other ranges of columns, so that each needs numbers below it.
+
+    Attributes:
+        width: of the widest panel, in inches.
     """
 
     def __init__(
@@ -129,7 +133,7 @@ class LatticeSheet(Sheet):
     ) -> None:
         shapes = [next(iter(depths.values())).shape[-2:] for depths in grid.values()]
         sizes = [_panel_size(shape, size) for shape in shapes]
-        width = max(wide for wide, _ in sizes)
+        self.width = width = max(wide for wide, _ in sizes)
         ranges = ranges or len(set(shapes)) > 1
         names = [tail(name, 30) for name in grid]
         flat = any(LETTER * len(name) > tall for name, (_, tall) in zip(names, sizes, strict=True))
@@ -152,7 +156,7 @@ class LatticeSheet(Sheet):
                 axes.set(xlim=(-0.5, cols - 0.5), ylim=(rows - 0.5, -0.5))
                 axes.tick_params(labelsize=8, labelleft=axes is line[0], labelbottom=last or ranges)
                 axes.locator_params(integer=True, nbins=5)
-                axes.set_title(tail(depth, 30), fontsize=9)
+                axes.set_title(tail(depth, int(width / LETTER_OF_TITLE)), fontsize=9)
                 axes.set_xlabel("column" if last else "", fontsize=8)
             line[0].set_ylabel(name if flat else f"{name}\nrow" if name else "row", fontsize=8)
             if flat:  # names too long to stand upright beside their panels
@@ -170,6 +174,17 @@ def chosen_classes(samples: np.ndarray, most: int = SHOWN) -> list[int]:
     if len(present) > most:
         present = present[np.round(np.linspace(0, len(present) - 1, most)).astype(int)]
     return present.tolist()
+
+
+def counted_title(name: str, count: str, width: float) -> str:
+    """A depth and what it counts, in one line of 9 points over a panel.
+
+    Args:
+        name: of the depth; its end, if it is too long.
+        count: such as "n = 120".
+        width: of the panel, in inches.
+    """
+    return f"{tail(name, max(5, int(width / LETTER_OF_TITLE) - len(count) - 2))}, {count}"
 
 
 def tail(name: str, length: int) -> str:

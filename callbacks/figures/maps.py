@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from callbacks.figures.layout import Grid, LatticeSheet, first_name, tail
+from callbacks.figures.layout import Grid, LatticeSheet, counted_title, first_name
 from callbacks.map_drawing import DENSEST, UNIT, region_image
 from callbacks.style import DENSITY, class_colours
 
@@ -35,7 +35,7 @@ def density_figure(grid: Grid[np.ndarray], scale: float = 100, warning: str = ""
     for line, depths in zip(sheet.panels, grid.values(), strict=True):
         for axes, (depth, hits) in zip(line, depths.items(), strict=True):
             image = axes.imshow(scale * shares(hits), cmap=DENSITY, vmin=0, vmax=top, **PIXELS)
-            axes.set_title(f"{tail(depth, 30)}, n = {hits.sum()}", fontsize=9)
+            axes.set_title(counted_title(depth, f"n = {hits.sum()}", sheet.width), fontsize=9)
     sheet.bar(image, f"share of images{times}", extend="max")
     return sheet.figure
 
@@ -56,7 +56,7 @@ def maps_figure(hits: Mapping[str, np.ndarray], classes: Sequence[str], scale: f
     top = DENSEST * scale / next(iter(hits.values()))[0].size
     for (above, below), (depth, each) in zip(sheet.panels.T, hits.items(), strict=True):
         image = above.imshow(scale * shares(each.sum(0)), cmap=DENSITY, vmin=0, vmax=top, **PIXELS)
-        above.set_title(f"{tail(depth, 30)}, n = {each.sum()}", fontsize=9)
+        above.set_title(counted_title(depth, f"n = {each.sum()}", sheet.width), fontsize=9)
         below.imshow(region_image(each)[::UNIT, ::UNIT], **PIXELS)
         below.set_title("")
     sheet.bar(image, f"share of images{times}", extend="max")

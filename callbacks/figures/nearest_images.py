@@ -46,7 +46,7 @@ def nearest_ids(
     while -(-rows // block) * -(-cols // block) > TILES:
         block += 1
     ids = np.full((-(-rows // block), -(-cols // block)), -1, np.int64)
-    order = np.lexsort((id, -distance))  # the nearest last, so that it stays
+    order = np.lexsort((-id, -distance))  # the nearest last, of several the first id, so that it stays
     order = order[np.isfinite(distance[order])]
     ids[row[order] // block, col[order] // block] = id[order]
     return Nearest(ids, block)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from callbacks.figures.layout import Grid, LatticeSheet, first_name, tail
+from callbacks.figures.layout import Grid, LatticeSheet, counted_title, first_name
 from callbacks.style import CLASS_MARKERS, class_colours
 from measures import class_centers, paper_naive_centers, unfold
 from som import Lattice, Topology
@@ -77,7 +77,7 @@ def _figure(
             table, lattice = hits[list(chosen)], Lattice(hits.shape[1], hits.shape[2], topologies[run])
             _grounds(axes, lattice, scale)
             _classes(axes, table, lattice, scale)
-            axes.set_title(f"{tail(depth, 30)}, n = {table.sum()}", fontsize=9)
+            axes.set_title(counted_title(depth, f"n = {table.sum()}", sheet.width), fontsize=9)
     sheet.legend(legend)
     return sheet.figure
 

@@ -71,20 +71,19 @@ def collapsed(hits: Hits) -> Hits:
     return found
 
 
-FOUR = ("CL1", "CL2", "CL3", "CL4")
+TWO = ("CL1", "CL2")
 # What no picture may fail on, by name: tables (classes, rows, cols) by depth.
 TABLES: dict[str, Hits] = {
-    "two classes": counted(FOUR, 2, 10, 12, 30),
+    "two classes at four depths": counted(("CL1", "CL2", "CL3", "CL4"), 2, 10, 12, 30),
     "twenty classes, one depth": counted((LONG,), 20, 3, 4, 9),
-    "six depths, a wide lattice": counted(tuple(f"{LONG}.{k}" for k in range(6)), 10, 2, 20, 8),
-    "a tall lattice": counted(("CL1", "CL2"), 9, 20, 3, 8),
-    "a single unit": counted(("CL1", "CL2"), 3, 1, 1, 4),
-    "one class": counted(FOUR, 1, 3, 4, 12),
+    "six depths, a wide lattice": counted(tuple(f"{LONG}.{k}" for k in range(6)), 4, 2, 20, 8),
+    "a tall lattice": counted(TWO, 9, 20, 3, 8),
+    "a single unit": counted(TWO, 3, 1, 1, 4),
     "one image of one class": counted(("CL1",), 1, 3, 4, 1),
-    "one image a class": counted(FOUR, 5, 3, 4, 1),
-    "a class without images": absent(counted(FOUR, 3, 3, 4, 6)),
-    "all on one unit": collapsed(counted(FOUR, 3, 3, 4, 6)),
-    "a thousand classes with one image": counted(FOUR, 1000, 10, 12, 1),
-    "no images": counted(("CL1", "CL2"), 3, 3, 4, 0),
+    "one image a class": counted(TWO, 5, 3, 4, 1),
+    "a class without images": absent(counted(TWO, 3, 3, 4, 6)),
+    "all on one unit": collapsed(counted(TWO, 3, 3, 4, 6)),
+    "a thousand classes with one image": counted(TWO, 1000, 10, 12, 1),
+    "no images": counted(TWO, 3, 3, 4, 0),
 }
 NAMES = ["a class with a long name, and another", "fish", *(f"n{k:08d}" for k in range(998))]

@@ -58,5 +58,5 @@ def test_figures(depths, shape):
     planes = {name: {depth: (rng.normal(size=shape), 0.42) for depth in depths} for name in ("max", "com row")}
     figure = component_planes_figure(planes)
     assert_laid_out(figure)
-    assert figure.axes[0].get_title().endswith(": 42%")
+    assert figure.axes[0].get_title().endswith(", 42%")
     assert figure.axes[0].images[0].get_clim() == (-2.5, 2.5)

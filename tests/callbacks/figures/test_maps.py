@@ -67,7 +67,6 @@ def test_density_of_several_runs():
 def test_whatever_is_shown(hits):
     classes = len(next(iter(hits.values())))
     assert_laid_out(maps_figure(hits, NAMES[:classes]))
-    assert_laid_out(density_figure({"": {depth: each.sum(0) for depth, each in hits.items()}}))
 
 
 def test_a_figure_can_be_written_as_pdf():
