@@ -3,12 +3,11 @@
 It adds to the module's `results`, so that measures.json holds {quantity: {depth: number}} under "validate": each value
 under its name and beside it, where there are any, `<name>_low` and `<name>_high` (95 % interval), `<name>_null_mean`,
 `<name>_null_low`, `<name>_null_high` (95 % of the draws of its null) and `<name>_p_value`. docs/measures.md defines the
-names. Values, but for matrices between depths, are scalars in the logger too.
+names. Values, but for matrices between depths and what is undefined, are scalars in the logger too.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -26,11 +25,13 @@ from measures import (
     Estimate,
     Hits,
     SampledCodes,
+    by_quantity,
     class_structure,
     code_similarity,
     code_structure,
     compare_structure,
     continuity,
+    prototype_similarity,
     trustworthiness,
 )
 
@@ -89,7 +90,7 @@ class MapAnalysis(Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         if not self._kept:
             return
-        kept = {depth: sample.compute() for depth, sample in self._kept.items()}
+        kept = {depth: sample.sampled() for depth, sample in self._kept.items()}
         train = self._pass_training_images(trainer, pl_module)
         encoded = {depth: _encoded(sample, pl_module, depth) for depth, sample in kept.items()}
         found = {}
@@ -99,11 +100,13 @@ class MapAnalysis(Callback):
             found[depth] |= code_structure(encoded[depth], len(pl_module.classes), train=reference)
             found[depth] |= _neighbourhoods(pl_module, depth, kept[depth])
         self._kept = {}
-        pl_module.results |= _table(found) | code_similarity(encoded, len(pl_module.classes))
+        pl_module.results |= by_quantity(found) | code_similarity(encoded, len(pl_module.classes))
+        prototypes = {depth: som.prototypes.detach() for depth, som in pl_module.maps.items()}
+        pl_module.results |= prototype_similarity(prototypes, pl_module.lattice)
         running = pl_module.measures[pl_module.depths[0]]  # which the module logs itself
         for depth, numbers in found.items():
             for name, number in numbers.items():
-                if name not in running:
+                if name not in running and math.isfinite(number.value):
                     pl_module.log(f"validate/{name}/{depth}", number.value, sync_dist=True)
 
     def _samples(self, module: CodeSOM) -> dict[str, CodeSample]:
@@ -135,7 +138,7 @@ class MapAnalysis(Callback):
                 counts[depth].update(winners.bmu, batch["label"])
                 kept[depth].update(batch["id"], batch["label"], found.extraction.codes[depth])
         module.train_hits = {depth: count.compute() for depth, count in counts.items()}
-        return {depth: sample.compute() for depth, sample in kept.items()}
+        return {depth: sample.sampled() for depth, sample in kept.items()}
 
     def _structure(self, module: CodeSOM, depth: str) -> dict[str, Estimate]:
         """What the counts tell: of the validation images, and of both splits at equal numbers."""
@@ -165,19 +168,6 @@ def _neighbourhoods(module: CodeSOM, depth: str, sample: SampledCodes) -> dict[s
         return dict.fromkeys(measures, Estimate(math.nan))
     codes, bmu = som.encode(sample.codes), som(sample.codes).bmu
     return {name: Estimate(float(measure(codes, bmu, som.lattice, NEIGHBOURS))) for name, measure in measures.items()}
-
-
-def _table(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, float]]:
-    """Estimates {depth: {name: estimate}} as {quantity: {depth: number}}: every number has a name of its own."""
-    table: dict[str, dict[str, float]] = {}
-    for name in next(iter(found.values())):
-        for field in fields(Estimate):
-            numbers = {depth: getattr(estimates[name], field.name) for depth, estimates in found.items()}
-            if field.name == "value":
-                table[name] = numbers
-            elif not all(map(math.isnan, numbers.values())):
-                table[f"{name}_{field.name}"] = numbers
-    return table
 
 
 def _shown(items: Iterable[Item], trainer: pl.Trainer, what: str) -> Iterator[Item]:

@@ -1,6 +1,6 @@
 """Draws what an analysis found: figures in the run's folder, the same in TensorBoard, and the projector.
 
-figures/*.png and *.pdf, and `validate/<figure>` in TensorBoard, `validate/<figure>/<depth>` for those of one depth.
+figures/*.png and *.pdf, and in TensorBoard `<group>/<figure>`, `<group>/<figure>/<depth>` for those of one depth.
 docs/figures.md says how to read each. What the other callbacks leave on disk is read from there: this one comes last.
 """
 
@@ -12,9 +12,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytorch_lightning as pl
-import torch
 from matplotlib.figure import Figure
-from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_warn
@@ -32,12 +30,13 @@ from callbacks.figures.maps import maps_figure
 from callbacks.figures.nearest_images import Nearest, mosaic, nearest_ids, nearest_images_figure
 from callbacks.figures.unfolded import unfolding_figure
 from callbacks.loss_curves import read_losses
+from callbacks.pictures import keep_figure
 from callbacks.projector import add_prototypes
-from callbacks.run_folder import read_measures, run_folder, save_figure
+from callbacks.run_folder import read_measures, run_folder
 from callbacks.thumbnails import thumbnails
 from lightning_modules import CodeSOM
 from lightning_modules.located import Located
-from measures import CodeSample, SampledCodes, pca_spectrum, principal_coordinates
+from measures import CodeSample, SampledCodes, principal_coordinates
 
 __all__ = ["AnalysisPictures"]
 
@@ -73,7 +72,7 @@ class AnalysisPictures(Callback):
 
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
-        self._codes = {depth: kept.compute() for depth, kept in self._kept.items()}  # a collective
+        self._codes = {depth: kept.sampled() for depth, kept in self._kept.items()}  # a collective
         self._kept = {}
 
     @override
@@ -87,7 +86,7 @@ class AnalysisPictures(Callback):
         for name, draw in self._figures(folder, pl_module, hits):
             with _harmless(name):
                 if (figure := draw()) is not None:
-                    _keep(folder, name, figure, writers, step)
+                    keep_figure(folder, name, figure, writers, step)
         with _harmless("nearest_images"):
             self._images(trainer, folder, pl_module, hits, writers, step)
 
@@ -130,7 +129,7 @@ class AnalysisPictures(Callback):
             if pictures:
                 name = f"nearest_images/{depth}"
                 figure = nearest_images_figure(mosaic(found.ids, pictures), found, depth, int(hits[depth].sum()))
-                _keep(folder, name, figure, writers, step)
+                keep_figure(folder, name, figure, writers, step)
             # A block's image stands for all of its units.
             units = found.ids.repeat(found.block, 0).repeat(found.block, 1)[: lattice.rows, : lattice.cols].ravel()
             prototypes = module.maps[depth].prototypes
@@ -166,11 +165,9 @@ def _projections(module: CodeSOM, codes: dict[str, SampledCodes]) -> dict[str, P
     for depth, sample in codes.items():
         encoded = module.maps[depth].encode(sample.codes).cpu()
         finite = encoded.isfinite().all(1)
-        spectrum = pca_spectrum(encoded[finite])
-        shares = torch.full((2,), torch.nan, dtype=torch.float64)
-        if spectrum.sum() > 0:
-            shares[: len(spectrum)] = spectrum[:2] / spectrum.sum()
         scores, label = principal_coordinates(encoded[finite]), sample.label.cpu()[finite]
+        variance = (encoded[finite] - encoded[finite].mean(0)).double().square().sum()
+        shares = scores.double().square().sum(0) / variance  # NaN where all codes are equal
         found[depth] = Projection(scores.numpy(), label.numpy(), shares.numpy())
     return found
 
@@ -195,13 +192,3 @@ def _nearest(folder: Path, depth: str, rows: int, cols: int) -> Nearest:
     table = pq.read_table(folder / "bmus.parquet", filters=wanted)
     row, col, distance, number = (table[name].to_numpy() for name in ("row", "col", "distance", "id"))
     return nearest_ids(row, col, distance, number, rows, cols)
-
-
-def _keep(folder: Path, name: str, figure: Figure, writers: list[Any], step: int) -> None:
-    """Save a figure, and show the same in TensorBoard."""
-    file = name.replace("/", "_")
-    save_figure(folder, file, figure)
-    if writers:
-        picture = np.asarray(Image.open(folder / "figures" / f"{file}.png").convert("RGB"))
-        for writer in writers:
-            writer.add_image(f"validate/{name}", picture, step, dataformats="HWC")

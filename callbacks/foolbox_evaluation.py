@@ -19,27 +19,30 @@ from torch import Tensor
 from tqdm import tqdm
 from typing_extensions import override
 
-from callbacks.attack_accuracy import report_clean_accuracy
-from callbacks.attack_batch import AttackedBatch, FittingParts
-from callbacks.attack_columns import ledger_rows
-from callbacks.attack_ledger import AttackLedger, Reference, ledger_schema
-from callbacks.attack_noise import CONTROLS
-from callbacks.attack_publishing import STEPS, publish
-from callbacks.attack_references import measure_references
-from callbacks.attack_specs import AttackSpec, find_target, parse_attacks
-from callbacks.attack_summary import Context, summarise
+from callbacks.attack.accuracy import report_clean_accuracy
+from callbacks.attack.batch import AttackedBatch, FittingParts
+from callbacks.attack.columns import ledger_rows
+from callbacks.attack.ledger import AttackLedger, ledger_schema
+from callbacks.attack.noise import CONTROLS
+from callbacks.attack.publishing import STEPS, drawn_attacks, publish
+from callbacks.attack.references import measure_references
+from callbacks.attack.right_classes import RightClasses
+from callbacks.attack.specs import AttackSpec, find_target, parse_attacks
+from callbacks.attack.summary import Context, summarise
 from callbacks.run_folder import run_folder
 from codes import Backbone, Extraction, load_backbone
 from lightning_modules import CodeSOM
 
 __all__ = ["FoolboxEvaluation"]
 
+SHOWN = 4  # images whose paths are drawn
+
 
 class FoolboxEvaluation(Callback):
     """Attacks every test image at every budget, and reports accuracy and what happens on the maps, depth by depth.
 
     Leaves adversarial.parquet (the ledger), figures, `measures.json` under "test", and scalars in TensorBoard
-    (`callbacks/attack_publishing.py`); the text `test/reference` says what accuracies are against. A stage that was
+    (`callbacks/attack/publishing.py`); the text `test/reference` says what accuracies are against. A stage that was
     killed goes on in the same folder (`--trainer.logger.init_args.version`) where it was.
 
     Args:
@@ -113,31 +116,36 @@ class FoolboxEvaluation(Callback):
         if backbone.num_classes is None:
             raise ValueError(f"'{backbone.name}' gives no logits, so it cannot be attacked: leave the attack stage out")
 
+    def find_targets(self, module: CodeSOM, data: Any) -> dict[str, int | str]:
+        """By attack, what it aims at, in the backbone's numbering.
+
+        Args:
+            module: with its backbone.
+            data: the data module, after `setup`.
+
+        Raises:
+            ValueError: if a target is no class.
+        """
+        classes, indices = module.extractor.backbone.num_classes, RightClasses.find(module, data).indices
+        assert classes is not None
+        return {spec.label: find_target(spec.target, data.classes, indices, classes) for spec in self.specs}
+
     @override
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         self.check(pl_module)
         backbone = pl_module.extractor.backbone
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        self._random = pl_module.hparams["weights"] == "none"  # its predictions have nothing to do with labels
-        label_map = data.label_map
-        known = label_map is not None and label_map.classes == backbone.num_classes and not self._random
-        indices = label_map.indices if known else None
-        self._classes = None if indices is None else torch.tensor(indices, device=pl_module.device)
-        self._labels = label_map.labels if known else ""
-        assert backbone.num_classes is not None
-        self._targets = {
-            s.label: find_target(s.target, data.classes, indices, backbone.num_classes) for s in self.specs
-        }
+        self._right = RightClasses.find(pl_module, data)
+        self._targets = self.find_targets(pl_module, data)
         self._source = self._load_source(pl_module, data.preprocessing.crop) if self.source_backbone else None
         self._fitting = FittingParts()
         self._references = measure_references(trainer, pl_module, self._right, self.reference_images, self.seed)
-        reason = ("weights are random" if self._random else "classes are not the data's") if not known else ""
-        report_clean_accuracy(self._references.accuracy, backbone, data.embedded, reason, self._reference_name)
-        against: Reference = "own prediction" if self._classes is None else "labels"
-        schema = ledger_schema(pl_module.depths, against, bool(self._references.regions))
-        settings = self._settings(pl_module, against)
+        right = self._right
+        report_clean_accuracy(self._references.accuracy, backbone, data.embedded, right.undefined, right.name)
+        schema = ledger_schema(pl_module.depths, right.against, bool(self._references.regions))
+        settings = self._settings(pl_module)
         self._ledger = AttackLedger(run_folder(trainer), schema, self.specs, settings, trainer)
-        shown = trainer.is_global_zero
+        shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
         images = self._references.local_images
         for place, spec in enumerate(self.specs):
             done = min(images, self._ledger.finished(spec.label) // trainer.world_size)
@@ -168,25 +176,25 @@ class FoolboxEvaluation(Callback):
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         assert self._ledger is not None
         self._ledger.close()
-        path, self._ledger = self._ledger.path, None
+        path, shown, self._ledger = self._ledger.path, self._ledger.images.shown, None
         self._close_bars()
         accuracy = {name: value.item() for name, value in self._references.accuracy.compute().items()}  # a collective
-        folder = run_folder(trainer)
         if not trainer.is_global_zero:
             return
         embedded = trainer.datamodule.embedded  # type: ignore[attr-defined]
         context = Context(pl_module, self.specs, self._references, embedded, self.seed)
         self.results = {
-            "reference": self._reference_name,
+            "reference": self._right.name,
             # Against the own prediction it would be 1 by definition.
-            "clean_accuracy": None if self._classes is None else accuracy,
+            "clean_accuracy": None if self._right.indices is None else accuracy,
             "images": accuracy["trials"],
             "attacked": len(self._references.right),
             **summarise(path, context),
         }
         if not self.results["attacked"]:
             rank_zero_warn(f"none of {self.results['images']} images is right when clean: nothing was attacked")
-        publish(trainer.loggers, folder, self.results, self.specs, pl_module.depths)
+        names = dict(zip(self._right.indices or [], pl_module.classes, strict=False))
+        publish(trainer.loggers, path, self.results, context, shown, names)
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -229,19 +237,13 @@ class FoolboxEvaluation(Callback):
         self, spec: AttackSpec, budget: float | None, ids: Tensor, pictures: list[dict[str, Tensor]]
     ) -> None:
         assert self._ledger is not None
-        wanted = set(self._references.right[: self.save_images])
-        kept = torch.tensor([number in wanted for number in ids.tolist()], dtype=torch.bool, device=ids.device)
-        if kept.any():
-            images = {kind: torch.cat([part[kind] for part in pictures])[kept] for kind in pictures[0]}
-            self._ledger.images.write(spec, budget, {"id": ids[kept], **images})
-
-    def _right(self, labels: Tensor, predicted: Tensor) -> Tensor:
-        """(B,) the class that counts as right: the label in the backbone's numbering, or its own clean prediction."""
-        return predicted if self._classes is None else self._classes[labels]
-
-    @property
-    def _reference_name(self) -> str:
-        return "the backbone's own clean prediction" if self._classes is None else self._labels
+        shown = SHOWN if spec.label in drawn_attacks(self.specs) and budget == spec.budgets[-1] else 0
+        for count, for_figures in ((self.save_images, False), (shown, True)):
+            wanted = set(self._references.right[:count])
+            kept = torch.tensor([number in wanted for number in ids.tolist()], dtype=torch.bool, device=ids.device)
+            if kept.any():
+                images = {kind: torch.cat([part[kind] for part in pictures])[kept] for kind in pictures[0]}
+                self._ledger.images.write(spec, budget, {"id": ids[kept], **images}, for_figures)
 
     def _load_source(self, module: CodeSOM, side: int) -> Backbone:
         """Load the backbone that examples are made on, and refuse one that does not fit.
@@ -250,7 +252,8 @@ class FoolboxEvaluation(Callback):
             ValueError: if its classes are not as many, or it does not take images of this size.
         """
         assert self.source_backbone is not None
-        source = load_backbone(self.source_backbone, self.source_weights, module.seed).to(module.device)
+        with torch.inference_mode(False):  # else its constants could not enter autograd
+            source = load_backbone(self.source_backbone, self.source_weights, module.seed).to(module.device)
         own = module.extractor.backbone
         if source.num_classes != own.num_classes:
             raise ValueError(
@@ -266,21 +269,22 @@ class FoolboxEvaluation(Callback):
             ) from error
         return source
 
-    def _settings(self, module: CodeSOM, against: Reference) -> dict[str, Any]:
+    def _settings(self, module: CodeSOM) -> dict[str, Any]:
         """All that the rows depend on, for a stage that goes on with another's."""
-        digest = hashlib.sha256(repr(self._references.right).encode())
+        digest = hashlib.sha256()
         for som in module.maps.values():
             for value in som.state_dict().values():
                 digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return {
             "attacks": {spec.label: spec.describe() for spec in self.specs},
             "seed": self.seed,
-            "reference": against,
+            "reference": self._right.against,
             "reference_images": self.reference_images,
             "save_images": self.save_images,
             "backbone": module.extractor.backbone.digest,
             "source_backbone": self._source.digest if self._source else "",
-            "maps and images": digest.hexdigest(),
+            "maps": digest.hexdigest(),
+            "images": int(self._references.accuracy.compute()["trials"]),
         }
 
     def _close_bars(self) -> None:

@@ -1,7 +1,7 @@
 """Keeps checkpoints/last.ckpt, which a run goes on from after a kill.
 
 No epoch is "best", since a quantisation error falls as sigma shrinks: one file holds the last state. It is written
-under another name, forced to the disk, and renamed, so that a kill or a power cut in mid-write leaves the one before.
+under another name, forced to the disk, and renamed: a kill or a power cut in mid-write leaves the one before.
 """
 
 import os

@@ -13,11 +13,12 @@ from PIL import Image, ImageDraw, ImageFont
 from callbacks.figures.layout import first_name
 from callbacks.style import DENSITY, class_colours
 
-__all__ = ["DENSEST", "UNIT", "class_shades", "class_strip", "density_image", "region_image"]
+__all__ = ["DENSEST", "UNIT", "class_shades", "class_sheet", "density_image", "region_image"]
 
 UNIT = 12  # pixels a unit
-GAP = 6  # pixels between the maps of a strip
+GAP = 6  # pixels between the maps of a sheet
 LABEL = 16  # pixels for a name over a map
+ABREAST = 4  # maps side by side
 DENSEST = 10  # times an even spread: the brightest colour of a density
 GAMMA = 0.4  # of a class's shares: one image of hundreds is seen, and a class on one unit stands out
 
@@ -59,15 +60,15 @@ def class_shades(hits: np.ndarray) -> np.ndarray:
     return (hits / max(1, hits.sum())) ** GAMMA
 
 
-def class_strip(hits: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Where each class's images land, side by side under its name; see :func:`class_shades`.
+def class_sheet(hits: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Where each class's images land under its name, up to 4 side by side; see :func:`class_shades`.
 
     Args:
         hits: (classes, rows, cols) counts of the classes to show.
         names: their names; what does not fit over a map is cut off.
 
     Returns:
-        (16 + rows * 12, width, 3) uint8.
+        (lines * (16 + rows * 12), width, 3) uint8, white beside the last map.
     """
     font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
     images = []
@@ -76,8 +77,14 @@ def class_strip(hits: np.ndarray, names: Sequence[str]) -> np.ndarray:
         label = Image.new("RGB", (tile.shape[1], LABEL), "white")
         ImageDraw.Draw(label).text((1, 1), first_name(name, 40), "black", font)
         images.append(np.concatenate([np.asarray(label), tile]))
-    gap = np.full((images[0].shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([part for image in images for part in (image, gap)][:-1], axis=1)
+    height, width = images[0].shape[:2]
+    abreast = min(ABREAST, len(images))
+    lines = -(-len(images) // abreast)
+    sheet = np.full((lines * height, abreast * (width + GAP) - GAP, 3), 255, np.uint8)
+    for number, image in enumerate(images):
+        line, column = divmod(number, abreast)
+        sheet[line * height : (line + 1) * height, column * (width + GAP) :][:, :width] = image
+    return sheet
 
 
 def _enlarge(colours: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Draws the maps as they grow: pixel-exact images in TensorBoard, while fitting and after."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,15 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from typing_extensions import override
 
-from callbacks.figures.layout import chosen_classes
-from callbacks.map_drawing import class_strip, density_image, region_image
+from callbacks.captions import captioned
+from callbacks.figures.layout import chosen_classes, first_name
+from callbacks.figures.maps import LISTED
+from callbacks.map_drawing import DENSEST, class_sheet, density_image, region_image
+from callbacks.pictures import GROWTH, add_picture
+from callbacks.style import class_colours
 from lightning_modules import CodeSOM
 
-__all__ = ["MapPictures"]
+__all__ = ["MapPictures", "growth_pictures"]
 
 PICTURES = 9  # TensorBoard shows 10 pictures a tag: 9 while fitting, and the analysis unless it repeats the last
 
@@ -20,8 +25,8 @@ PICTURES = 9  # TensorBoard shows 10 pictures a tag: 9 while fitting, and the an
 class MapPictures(Callback):
     """After a validation, draws for each depth where images land on its map.
 
-    TensorBoard: `validate/density/<depth>`, `validate/regions/<depth>` (most frequent class) and
-    `validate/bmus_by_class/<depth>` (up to 8 classes that have images, side by side).
+    TensorBoard: `4_growth/density/<depth>`, `4_growth/regions/<depth>` (most frequent class) and
+    `4_growth/bmus_by_class/<depth>` (up to 8 classes that have images).
     """
 
     def __init__(self) -> None:
@@ -60,7 +65,9 @@ class MapPictures(Callback):
         for logger in [] if analysis and step == self._drawn else trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 for depth, each in hits.items():
-                    self._log_images(logger, depth, each, pl_module.classes, step)
+                    pictures = growth_pictures(depth, each, pl_module.classes, lattice.topology)
+                    for tag, picture in pictures.items():
+                        add_picture(logger.experiment, tag, picture, step)
         if not analysis:
             self._drawn = step
 
@@ -72,15 +79,39 @@ class MapPictures(Callback):
         self._share = share
         return True
 
-    @staticmethod
-    def _log_images(logger: TensorBoardLogger, depth: str, hits: np.ndarray, classes: list[str], step: int) -> None:
-        add = logger.experiment.add_image
-        add(f"validate/density/{depth}", density_image(hits.sum(0)), step, dataformats="HWC")
-        add(f"validate/regions/{depth}", region_image(hits), step, dataformats="HWC")
-        if shown := chosen_classes(hits.sum((1, 2))):
-            add(
-                f"validate/bmus_by_class/{depth}",
-                class_strip(hits[shown], [classes[label] for label in shown]),
-                step,
-                dataformats="HWC",
-            )
+
+def growth_pictures(depth: str, hits: np.ndarray, classes: Sequence[str], topology: str) -> dict[str, np.ndarray]:
+    """Where images land on one map, three times: (H, W, 3) uint8 by tag.
+
+    Args:
+        depth: name of the depth.
+        hits: (classes, rows, cols) counts.
+        classes: class names, in label order; up to 20 are in the legend.
+        topology: "torus" or "plane".
+    """
+    images, (rows, cols) = int(hits.sum()), hits.shape[1:]
+    size = f"{rows} rows x {cols} columns{', opposite edges are neighbours' if topology == 'torus' else ''}."
+    keys = list(zip(classes, class_colours(len(classes)), strict=True)) if len(classes) <= LISTED else []
+    pictures = {
+        f"{GROWTH}/density/{depth}": captioned(
+            density_image(hits.sum(0)),
+            f"{depth}: density of n = {images} images",
+            size,
+            ends=("no image", f"{DENSEST} times an even spread, or more"),
+        ),
+        f"{GROWTH}/regions/{depth}": captioned(
+            region_image(hits),
+            f"{depth}: most frequent class at each unit, n = {images}, {len(classes)} classes",
+            f"{size} Paler = shared by classes; white = no image.",
+            keys=keys,
+        ),
+    }
+    if shown := chosen_classes(hits.sum((1, 2))):
+        names = [f"{first_name(classes[label], 13)} (n = {hits[label].sum()})" for label in shown]
+        pictures[f"{GROWTH}/bmus_by_class/{depth}"] = captioned(
+            class_sheet(hits[shown], names),
+            f"{depth}: where the images of {len(shown)} of {len(classes)} classes land",
+            size,
+            ends=("no image of the class", "all images of the class"),
+        )
+    return pictures

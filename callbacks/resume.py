@@ -62,11 +62,18 @@ class PastRun:
             ValueError: if its configuration differs, or the logger is of a kind whose folders are not known.
         """
         folders = [folder for folder in _folders(settings) if _command(folder) in (command, None)]
+        # A run that was refused or killed before it kept anything stands in nobody's way.
+        while folders and _is_empty(folders[-1]) and _differing(folders[-1], config):
+            folders.pop()
         if not folders:
             rank_zero_info("no run to resume: a new one starts")
             return None
         folder = folders[-1]
-        _check(folder, config)
+        if lines := _differing(folder, config):
+            raise ValueError(
+                f"--resume: the settings differ from those of the latest run, '{folder}': {'; '.join(lines)}. Give "
+                "the same ones, or leave --resume out to start another run"
+            )
         return cls(folder, frozenset(stage for stage in FILES if _is_whole(folder, stage)))
 
     @property
@@ -151,27 +158,32 @@ def _folders(settings: Mapping[str, Any]) -> list[Path]:
 
 
 def _command(folder: Path) -> str | None:
-    """The command that made a folder; None for one that was made just before a kill, and holds nothing."""
+    """The command that made a folder; None for one that was made just before a kill, and holds nothing yet."""
     if (folder / STAGES).is_file():
         return _read(folder)["command"]
-    return "" if any(folder.iterdir()) else None
+    # The logger opens its file of events before a run's first record.
+    early = (path.name.endswith(".part") or path.name.startswith("events.out.tfevents.") for path in folder.iterdir())
+    return None if all(early) else ""
 
 
-def _check(folder: Path, config: str) -> None:
-    """Refuse a folder of another configuration, naming every key that differs."""
+def _is_empty(folder: Path) -> bool:
+    return not (folder / LAST).is_file() and not ((folder / STAGES).is_file() and _read(folder)["whole"])
+
+
+def _differing(folder: Path, config: str) -> list[str]:
+    """Every key in which a folder's configuration differs, with both values."""
     if not (folder / CONFIG).is_file():
-        return
-    given, saved = (_flat(yaml.safe_load(text) or {}) for text in (config, (folder / CONFIG).read_text()))
-    lines = [
+        return []
+    try:
+        saved = _flat(yaml.safe_load((folder / CONFIG).read_text()) or {})
+    except (yaml.YAMLError, ValueError, AttributeError) as error:  # AttributeError: a list, or a single word
+        raise ValueError(_broken(folder / CONFIG, error)) from error
+    given = _flat(yaml.safe_load(config) or {})
+    return sorted(
         f"{key} is {given.get(key, 'missing')} here, {saved.get(key, 'missing')} there"
         for key in given.keys() | saved.keys()
         if key not in given or key not in saved or given[key] != saved[key]
-    ]
-    if lines:
-        raise ValueError(
-            f"--resume: the settings differ from those of the latest run, '{folder}': {'; '.join(sorted(lines))}. Give "
-            "the same ones, or leave --resume out to start another run"
-        )
+    )
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -190,9 +202,19 @@ def _is_whole(folder: Path, stage: str) -> bool:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / STAGES).read_text())
+    path = folder / STAGES
+    try:
+        record = json.loads(path.read_text())
+        return {"command": str(record["command"]), "whole": [str(stage) for stage in record["whole"]]}
+    except (ValueError, LookupError, TypeError) as error:  # ValueError: of JSON or of UTF-8
+        raise ValueError(_broken(path, error)) from error
 
 
 def _write(folder: Path, record: Mapping[str, Any]) -> None:
     with atomic(folder / STAGES) as part:
         part.write_text(json.dumps(record) + "\n")
+
+
+def _broken(path: Path, error: Exception) -> str:
+    reason = " ".join(str(error).split())  # YAML's take several lines
+    return f"'{path}' is broken ({reason}): put a whole copy there, or leave --resume out to start another run"

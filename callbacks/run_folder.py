@@ -44,9 +44,19 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def read_measures(folder: Path) -> dict[str, Any]:
-    """Read every number that the run has measured so far: {stage: {quantity: {depth: value}}}."""
+    """Read every number that the run has measured so far: {stage: {quantity: {depth: value}}}.
+
+    Raises:
+        ValueError: if the file is not one that a run wrote.
+    """
     path = folder / MEASURES
-    return json.loads(path.read_text()) if path.exists() else {}
+    try:
+        found = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:  # of JSON or of UTF-8
+        raise ValueError(f"'{path}' is broken ({error}): run the analysis again, or put a whole copy there") from error
+    if not isinstance(found, dict) or not all(isinstance(numbers, dict) for numbers in found.values()):
+        raise ValueError(f"'{path}' holds no measures by stage: run the analysis again, or put a whole copy there")
+    return found
 
 
 def merge_measures(folder: Path, stage: str, numbers: dict[str, Any]) -> None:
@@ -60,10 +70,10 @@ def merge_measures(folder: Path, stage: str, numbers: dict[str, Any]) -> None:
 
 
 def save_figure(folder: Path, name: str, figure: Figure) -> None:
-    """Save a figure as figures/<name>.png and .pdf."""
-    for suffix in ("png", "pdf"):
+    """Save a figure as figures/<name>.png and .pdf, of the same bytes whenever it is drawn."""
+    for suffix, undated in (("png", {}), ("pdf", {"CreationDate": None})):
         with atomic(folder / "figures" / f"{name}.{suffix}") as part:
-            figure.savefig(part, format=suffix, dpi=150, bbox_inches="tight")
+            figure.savefig(part, format=suffix, dpi=150, metadata=undated)
 
 
 def _plain(value: Any) -> Any:

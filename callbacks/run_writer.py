@@ -6,6 +6,7 @@ depth: id, label, split, depth, row, col, distance. Both are readable without th
 image_list.py.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,13 @@ class RunWriter(Callback):
         folder = run_folder(trainer)
         if trainer.is_global_zero:
             with atomic(folder / "maps.safetensors") as part:
-                part.write_bytes(save(_maps(pl_module), _description(pl_module)))  # save_file ignores the umask
-        _list_images(trainer, folder, train=trainer.train_dataloader, val=trainer.val_dataloaders)
+                part.write_bytes(
+                    _in_order(save(_maps(pl_module), _description(pl_module)))
+                )  # save_file ignores the umask
+        val = trainer.val_dataloaders
+        if val is None and trainer.enable_validation:  # of a fit that was resumed at its end
+            val = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
+        _list_images(trainer, folder, train=trainer.train_dataloader, val=val)
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -120,6 +126,16 @@ def _maps(module: CodeSOM) -> dict[str, Tensor]:
             tensors[f"{depth}/mean"] = som.standardiser.mean.cpu()
             tensors[f"{depth}/std"] = som.standardiser.standard_deviation.cpu()
     return tensors
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the metadata in a safetensors file, which come in another order every time: equal maps give equal files."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def _description(module: CodeSOM) -> dict[str, str]:

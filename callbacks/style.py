@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 
+from codes.pixels import PIXEL_DEPTH
+
 matplotlib.use("Agg")  # figures go to files and TensorBoard, never to a screen
 
 __all__ = ["CLASS_MARKERS", "DENSITY", "DIVERGING", "class_colours", "depth_colours", "run_styles"]
@@ -14,6 +16,7 @@ DENSITY = "viridis"
 DIVERGING = "PuOr_r"
 # The paper's order of blue, orange, green, red (its Fig. 3) in the shades of Okabe and Ito (2008), then their others.
 _DEPTHS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+_PIXELS = "#7A4B26"
 # "Muted" and "bright" of Paul Tol, Colour schemes (SRON/EPS/TN/09-002, 2021), which colour-blind readers tell apart.
 _CLASSES = ("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499")
 _RUNS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377")
@@ -22,8 +25,14 @@ CLASS_MARKERS = "os^Dvp<>h"  # as many as there are safe colours
 
 
 def depth_colours(depths: Sequence[str]) -> dict[str, str]:
-    """One colour a depth, by its position."""
-    return {depth: _DEPTHS[index % len(_DEPTHS)] for index, depth in enumerate(depths)}
+    """One colour a depth, by its position among those of the network; raw pixels are brown, and move no other.
+
+    >>> depth_colours(["CL0", "CL1"])
+    {'CL0': '#7A4B26', 'CL1': '#0072B2'}
+    """
+    network = [depth for depth in depths if depth != PIXEL_DEPTH]
+    colours = {depth: _DEPTHS[index % len(_DEPTHS)] for index, depth in enumerate(network)}
+    return {depth: colours.get(depth, _PIXELS) for depth in depths}
 
 
 def run_styles(runs: Sequence[str]) -> dict[str, tuple[str, str]]:

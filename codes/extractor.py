@@ -15,7 +15,7 @@ from codes.taps import Taps, TapSpec, name_taps, output_shapes, resolve_taps
 class Extraction(NamedTuple):
     """What one pass gives.
 
-    Args:
+    Attributes:
         codes: Depth to codes, (B, D) float32.
         logits: (B, classes), or None for a backbone without a classifier.
         dead: Depth to the number of channels without a center of mass, (B,) int64.
@@ -46,8 +46,8 @@ class CodeExtractor(nn.Module):
         channels: Depth to number of channels C; 0 for raw pixels, whose code holds no statistics of channels.
 
     Raises:
-        ValueError: If there are no taps, a layer is unknown or cannot be summarised, or a tap has the name of the raw
-            pixels.
+        ValueError: If there are no taps, a layer is unknown or cannot be summarised, a tap has the name of the raw
+            pixels, or the backbone does not take images of that size.
 
     Example:
         >>> from codes.backbones import load_backbone
@@ -86,8 +86,11 @@ class CodeExtractor(nn.Module):
         self.taps = ({PIXEL_DEPTH: PIXELS} if raw_pixels else {}) | self._layers
         self.depths = tuple(self.taps)
         resolve_taps(backbone.model, self._layers, backbone.name)
-        with torch.no_grad():
-            codes = self(probe).codes
+        try:
+            with torch.no_grad():
+                codes = self(probe).codes
+        except (AssertionError, RuntimeError, TypeError) as error:
+            raise self._of_another_size(side, error) from error
         self.dimensions = {depth: code.shape[1] for depth, code in codes.items()}
         self.channels = {depth: size // width for depth, size in self.dimensions.items()}
         if raw_pixels:
@@ -142,10 +145,16 @@ class CodeExtractor(nn.Module):
         try:
             self(self.backbone.mean.new_zeros(2, 3, side, side))
         except (AssertionError, RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"images of {side} x {side} pixels do not go through {self.backbone.name!r} ({error}): leave data.crop "
-                f"and data.resize out for its own size, {own}"
-            ) from error
+            raise self._of_another_size(side, error) from error
+
+    def _of_another_size(self, side: int, error: Exception) -> ValueError:
+        own = self.backbone.preprocessing.crop
+        remedy = "give the size that it takes as data.resize and data.crop"
+        if side != own:
+            remedy = f"leave data.crop and data.resize out for its own size, {own}"
+        return ValueError(
+            f"images of {side} x {side} pixels do not go through {self.backbone.name!r} ({error}): {remedy}"
+        )
 
 
 @torch.no_grad()

@@ -160,8 +160,8 @@ def build_factory(path: str, weights: str) -> Parts:
 
     Raises:
         FileNotFoundError: If there is no such weights file.
-        ValueError: If the path cannot be imported or is no such callable, if "none" meets parameters that it cannot
-            re-initialise, or if the file's weights do not fit.
+        ValueError: If the path cannot be imported, is no such callable or raises, if "none" meets parameters that
+            it cannot re-initialise, or if the file's weights do not fit.
     """
     module_name, _, attribute = path.partition(":")
     form = "an import path is package.module:factory, a callable without arguments that returns an nn.Module"
@@ -175,7 +175,11 @@ def build_factory(path: str, weights: str) -> Parts:
         inspect.signature(factory).bind()
     except TypeError as error:
         raise ValueError(f"backbone {path!r} needs arguments ({error}); {form}") from error
-    model = factory()
+    try:
+        model = factory()
+    except Exception as error:  # whatever a user's code may raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"backbone {path!r} raised when it was called ({reason}): mend the factory; {form}") from error
     if not isinstance(model, nn.Module):
         raise ValueError(f"backbone {path!r} returns a {type(model).__name__}; {form}")
     if weights == "none":

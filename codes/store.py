@@ -70,6 +70,11 @@ class CodeStore:
         self.classes: list[str] = self.manifest["classes"]
         self.rows: dict[str, int] = {split: each["rows"] for split, each in self.manifest["splits"].items()}
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(path.stat().st_size for path in self.folder.glob("*/*.npy"))
+
     def array(self, split: str, name: str) -> np.ndarray:
         """Map a depth's codes, "ids", "labels" or "dead" of a split into memory, read-only.
 

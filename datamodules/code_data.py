@@ -1,5 +1,6 @@
 """The data module of codes: a store's rows in the images' batch contract."""
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +10,12 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from typing_extensions import override
 
 from codes import CodeExtractor, Preprocessing, Statistic
 from codes.store import CodeStore, explain_differences, make_recipe, serves
-from datamodules.loaders import ResumableLoader
+from datamodules.loaders import Loader, ResumableLoader
 from datamodules.samplers import ShardSampler, ShuffleSampler
 
 __all__ = ["CodeData", "FitSplit", "StoredCodes"]
@@ -33,7 +34,8 @@ class CodeData(pl.LightningDataModule):
         folder: the store.
         batch_size: codes in a training step, over all processes together.
         fit_split: the split whose codes maps are fit on: "train", or "val" for a map of unseen images (SOM-val).
-        num_workers: processes that read codes; 0 reads in the training process.
+        num_workers: processes that read codes; null takes none, or 4 where the store exceeds half of the memory: what
+            comes from the disk is waited for, and what is in memory is there sooner than a process can hand it over.
         seed: what shuffling depends on.
 
     Attributes:
@@ -51,7 +53,7 @@ class CodeData(pl.LightningDataModule):
         folder: str | Path,
         batch_size: int = 64,
         fit_split: FitSplit = "train",
-        num_workers: int = 0,
+        num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -60,7 +62,7 @@ class CodeData(pl.LightningDataModule):
             raise ValueError(f"fit_split is '{fit_split}': the store holds {', '.join(self.store.rows)}")
         self.batch_size = batch_size
         self.fit_split = fit_split
-        self.num_workers = num_workers
+        self.num_workers = _readers(self.store) if num_workers is None else num_workers
         self.seed = seed
         self.classes = self.store.classes
         transform = self.store.recipe["transform"]
@@ -93,11 +95,11 @@ class CodeData(pl.LightningDataModule):
         return ResumableLoader(dataset, local, sampler=sampler, drop_last=True, **self._settings())
 
     @override
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Loader:
         """Every validation code once, over all processes."""
         return self.every_image("val")
 
-    def every_image(self, split: str) -> DataLoader:
+    def every_image(self, split: str) -> Loader:
         """Every code of a split once, over all processes, whatever the stage.
 
         Raises:
@@ -108,7 +110,7 @@ class CodeData(pl.LightningDataModule):
         dataset = self._dataset(split)
         sampler = ShardSampler(dataset, *self._world())
         local = max(1, self.batch_size // sampler.num_replicas)
-        return DataLoader(dataset, batch_size=local, sampler=sampler, **self._settings())
+        return Loader(dataset, batch_size=local, sampler=sampler, **self._settings())
 
     def _dataset(self, split: str) -> "StoredCodes":
         return StoredCodes(self.store.folder, split, self._depths, self._statistics)
@@ -171,6 +173,11 @@ class StoredCodes(Dataset):
     def _gather(self, depth: str, rows: np.ndarray) -> Tensor:
         parts = [torch.from_numpy(self._arrays[depth][rows, columns]).float() for columns in self._columns[depth]]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _readers(store: CodeStore) -> int:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 4 if store.bytes > memory / 2 else 0
 
 
 def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:

@@ -22,12 +22,13 @@ from tqdm import tqdm
 
 from datamodules.samples import Encoded, Samples
 
-__all__ = ["Interpolation", "LostImageError", "center_view", "read_pixels", "to_unit", "why_unreadable"]
+__all__ = ["LARGEST", "Interpolation", "LostImageError", "center_view", "read_pixels", "to_unit", "why_unreadable"]
 
 Interpolation = Literal["bilinear", "bicubic"]
 
 UNCHANGED = 0  # torchvision's ImageReadMode
 LONGEST = 10  # the longer side of what is resized, in shorter sides
+LARGEST = {"resize": 4096, "crop": 4096}  # pixels of a side: a batch of 64 takes 13 GB
 
 
 class LostImageError(OSError):

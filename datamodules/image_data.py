@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from codes import Preprocessing
 from datamodules.dataset import ImageDataset, RandomViews
-from datamodules.decoding import Interpolation
+from datamodules.decoding import LARGEST, Interpolation
 from datamodules.labels import LabelMap, Matching, display_names, map_labels
 from datamodules.loaders import ImageLoader, TrainingLoader
 from datamodules.readable import Corrupt, OnCorrupt, ReadableImages
@@ -116,8 +116,9 @@ class ImageData(pl.LightningDataModule):
             ("prefetch_factor", prefetch_factor, 1),
             ("seed", seed, 0),
         ):
-            if value is not None and value < least:
-                raise ValueError(f"data.{name} is {value}: it must be at least {least}")
+            if value is not None and not least <= value <= LARGEST.get(name, value):
+                bounds = f"at least {least}" + (f" and at most {LARGEST[name]}" if name in LARGEST else "")
+                raise ValueError(f"data.{name} is {value}: it must be {bounds}")
         if isinstance(per_class, dict) and (unknown := per_class.keys() - set(SPLITS)):
             raise ValueError(f"data.per_class names '{unknown.pop()}': splits are {', '.join(SPLITS)}")
         if not 0 < val_share < 1:
@@ -125,9 +126,7 @@ class ImageData(pl.LightningDataModule):
         if classes is not None and not classes:
             raise ValueError("data.classes is empty: name at least one class, or leave it out to take all")
         if ids is not None and not Path(ids).is_file():
-            raise FileNotFoundError(
-                f"data.ids '{ids}' is not a file: give a text file of split/id or paths, one a line"
-            )
+            raise FileNotFoundError(f"data.ids '{ids}' is not a file: give a text file, a split/id or path a line")
         self.root = root
         self.source = source
         self.download = download
@@ -162,6 +161,10 @@ class ImageData(pl.LightningDataModule):
         """Take a backbone's own resize, crop and interpolation where none was given; call it before `setup`."""
         self.preprocessing = replace(own, **self._given)
 
+    def listed(self) -> ImageSource:
+        """The images of every split as they are listed; none has been read."""
+        return self._readable().source
+
     def describe(self) -> dict[str, Any]:
         """Identify the images to train and validate on without reading any: where it differs, codes are other codes.
 
@@ -169,8 +172,7 @@ class ImageData(pl.LightningDataModule):
             Plain types: by split the number of its images and a digest of their listing, the class names, and what
             else decides which of them are taken, and how.
         """
-        source = self._readable().source
-        splits = {split: source.splits[split] for split in STAGE_SPLITS["predict"] if split in source.splits}
+        splits = {name: images for name, images in self.listed().splits.items() if name in STAGE_SPLITS["predict"]}
         images = {split: {"images": len(samples), "listing": samples.digest()} for split, samples in splits.items()}
         found: dict[str, Any] = images | {"classes": self.classes, "on_corrupt": self.on_corrupt}
         if self.per_class is not None:
@@ -180,8 +182,7 @@ class ImageData(pl.LightningDataModule):
     @override
     def setup(self, stage: str) -> None:
         """List, check and wrap the splits that the stage needs ("fit", "validate", "test" or "predict")."""
-        resize, crop = self.preprocessing.resize, self.preprocessing.crop
-        if resize < crop:
+        if (resize := self.preprocessing.resize) < (crop := self.preprocessing.crop):
             raise ValueError(f"data.resize is {resize}: it must be at least data.crop, which is {crop}; give both")
         for split in STAGE_SPLITS[stage]:
             if split not in self._datasets:

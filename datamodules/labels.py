@@ -15,10 +15,13 @@ __all__ = ["LabelMap", "Matching", "display_names", "find_class", "map_labels"]
 Matching = Literal["wnid", "name", "order", "none"]
 
 
+SHOWN = 20  # classes that a message lists at most
+
+
 class LabelMap(NamedTuple):
     """Which class of the backbone each class of the data is.
 
-    Args:
+    Attributes:
         indices: for each class of the data the backbone's.
         classes: how many classes the backbone must have for this to hold.
         labels: what the labels are, for outputs.
@@ -108,7 +111,7 @@ def find_class(wanted: str, source: ImageSource) -> int:
     if labels:
         several = ", ".join(f"'{source.classes[label]}'" for label in labels)
         raise ValueError(f"data.classes: '{wanted}' fits several classes ({several}): give one of these")
-    raise ValueError(f"data.classes: no class is called '{wanted}'{_near(wanted, called)}")
+    raise ValueError(f"data.classes: no class is called '{wanted}'{_near(wanted, called) or _all(source)}")
 
 
 def _imagenet_index(name: str) -> int:
@@ -163,6 +166,13 @@ def _normal(name: str) -> str:
     'great white shark'
     """
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _all(source: ImageSource) -> str:
+    """What there is to choose from: all classes, or the first of many."""
+    first = ", ".join(source.classes[:SHOWN])
+    more = len(source.classes) - SHOWN
+    return f"; there are {first}" + (f" and {more} more, give one of these" if more > 0 else ", give one of these")
 
 
 def _near(name: str, known: Sequence[str] | dict) -> str:

@@ -3,6 +3,7 @@
 Images leave the workers as 8-bit integers, a quarter of the bytes to copy between processes and to the device.
 """
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +13,22 @@ from torch.utils.data import DataLoader
 from datamodules.decoding import to_unit
 from datamodules.samplers import ShuffleSampler
 
-__all__ = ["ImageLoader", "ResumableLoader", "TrainingLoader"]
+__all__ = ["ImageLoader", "Loader", "ResumableLoader", "TrainingLoader"]
 
 
-class ImageLoader(DataLoader):
+class Loader(DataLoader):
+    """A DataLoader whose workers are stopped by their process alone, not by the Ctrl-C that reaches them as well.
+
+    Args:
+        *args: a DataLoader's.
+        **kwargs: a DataLoader's.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"worker_init_fn": _leave_signals} | kwargs)
+
+
+class ImageLoader(Loader):
     """A DataLoader whose batches are the project's: "image" (B, 3, H, W) float32 in [0, 1], on the device.
 
     Args:
@@ -33,8 +46,8 @@ class ImageLoader(DataLoader):
             yield batch | {"image": to_unit(batch["image"].to(self.device, non_blocking=True))}
 
 
-class ResumableLoader(DataLoader):
-    """A DataLoader over a `ShuffleSampler` with the `state_dict` protocol that Lightning checkpoints.
+class ResumableLoader(Loader):
+    """A loader over a `ShuffleSampler` with the `state_dict` protocol that Lightning checkpoints.
 
     After `load_state_dict` the next iteration goes on behind the last consumed batch if it is of the same epoch; all
     others are whole.
@@ -71,3 +84,8 @@ class ResumableLoader(DataLoader):
 
 class TrainingLoader(ResumableLoader, ImageLoader):
     """Training batches of images, resumable."""
+
+
+def _leave_signals(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # forked, it has Lightning's, which only notes it

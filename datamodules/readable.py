@@ -1,12 +1,13 @@
-"""Which images are taken: those that a draw asks for, and that can be read."""
+"""Which images are taken: those that a draw asks for, and that can be read. Processes share the looking."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
+from torch import distributed
 
 from datamodules.decoding import why_unreadable
-from datamodules.samples import ImageSource, printable
+from datamodules.samples import ImageSource, Samples, printable
 
 __all__ = ["Corrupt", "OnCorrupt", "ReadableImages"]
 
@@ -37,7 +38,7 @@ class ReadableImages:
         self._reasons: dict[str, dict[int, str]] = {split: {} for split in source.splits}
 
     def choose(self, splits: list[str], draw: Draw) -> dict[str, np.ndarray]:
-        """Draw images until all that are drawn can be read.
+        """Draw images until all that are drawn can be read. A collective, where processes run together.
 
         Args:
             splits: the splits that are drawn from.
@@ -66,9 +67,8 @@ class ReadableImages:
         """Decode what is not yet known to be readable; returns how many are not."""
         samples, reasons = self.source.splits[split], self._reasons[split]
         unknown = positions[~self._checked[split][positions]]
-        found = why_unreadable(samples, unknown.tolist())
+        bad = _unreadable(samples, unknown.tolist())
         self._checked[split][unknown] = True
-        bad = {int(place): reason for place, reason in zip(unknown, found, strict=True) if reason is not None}
         self._usable[split][list(bad)] = False
         reasons |= bad
         first = f"'{printable(samples.name(min(reasons)))}' ({reasons[min(reasons)]})" if reasons else ""
@@ -82,3 +82,17 @@ class ReadableImages:
                 f"none of the {len(samples)} files can be read as an image, e.g. {first}: give a folder of images"
             )
         return len(bad)
+
+
+def _unreadable(samples: Samples, places: list[int]) -> dict[int, str]:
+    """By position why images cannot be read. Each is decoded by one process, and all are told."""
+    together = distributed.is_available() and distributed.is_initialized()
+    rank, world = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
+    mine = places[rank::world]
+    reasons = zip(mine, why_unreadable(samples, mine), strict=True)
+    found = {place: reason for place, reason in reasons if reason is not None}
+    if world == 1:
+        return found
+    parts: list[dict[int, str]] = [{}] * world
+    distributed.all_gather_object(parts, found)
+    return {place: reason for part in parts for place, reason in part.items()}

@@ -45,13 +45,11 @@ class ShuffleSampler(DistributedSampler):
         size = len(dataset)  # type: ignore[arg-type]
         if batch_size < 1 or batch_size % num_replicas:
             raise ValueError(
-                f"batch_size {batch_size} does not split over {num_replicas} processes: it counts the samples of all "
-                f"processes together and must be a positive multiple of {num_replicas}"
+                f"data.batch_size {batch_size} does not split over {num_replicas} processes: it counts the samples "
+                f"of all processes together and must be a positive multiple of {num_replicas}"
             )
         if batch_size > size:
-            raise ValueError(
-                f"batch_size {batch_size} exceeds the {size} training images: choose a batch_size of at most {size}"
-            )
+            raise ValueError(f"data.batch_size {batch_size} exceeds the {size} training images: choose at most {size}")
         super().__init__(dataset, num_replicas, rank, shuffle=True, seed=seed, drop_last=True)
         self.batch_size = batch_size
         self.batches = size // batch_size

@@ -72,9 +72,12 @@ def only_listed(source: ImageSource, listing: Path) -> ImageSource:
             those that begin with # do not count.
 
     Raises:
-        ValueError: if a line fits no image, or several of one split.
+        ValueError: if it is no text, or a line fits no image, or several of one split.
     """
-    lines = [line.strip().removeprefix("./") for line in listing.read_text().splitlines()]
+    try:
+        lines = [line.strip().removeprefix("./") for line in listing.read_text().splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"data.ids '{listing}' is no text: give a text file, a split/id or path a line") from error
     wanted = {line for line in lines if line and not line.startswith("#")}
     last_parts = {line.rpartition("/")[2] for line in wanted}  # most images are in none of the lines
     found: dict[str, tuple[str, str]] = {}

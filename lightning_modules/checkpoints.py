@@ -6,6 +6,7 @@ The frozen backbone is named by the hyperparameters: a digest of its weights sta
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,8 +77,18 @@ def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
         raise FileNotFoundError(f"--ckpt_path '{path}' is not a file: give a checkpoint, e.g. checkpoints/last.ckpt")
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")["hyper_parameters"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError) as error:
-        raise ValueError(f"--ckpt_path '{path}' is no checkpoint of a fit: give its checkpoints/last.ckpt") from error
+    except (
+        pickle.UnpicklingError,
+        struct.error,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        TypeError,
+        OSError,
+        ValueError,
+    ) as e:
+        # A file that was cut short ends in any of these.
+        raise ValueError(f"--ckpt_path '{path}' is no checkpoint of a fit, or is cut short: give its last.ckpt") from e
     differ = {
         "seed_everything" if key == "seed" else f"model.{key}": f"{value} here, {saved[key]} in the checkpoint"
         for key, value in settings.items()

@@ -70,6 +70,7 @@ class CodeSOM(pl.LightningModule):
         alpha: learning rate of the maps, at the first and the last sample; below 2 it is always stable.
         schedule: how sigma and alpha move in between: "linear", "exponential", "cosine" or "inverse".
         seed: what random weights and the start of the maps depend on.
+        image_size: side of the images in pixels; None for the backbone's own.
 
     Attributes:
         depths: names of the depths, L of them.
@@ -106,6 +107,7 @@ class CodeSOM(pl.LightningModule):
         alpha: tuple[float, float] = (1.0, 1.0),
         schedule: ScheduleKind = "exponential",
         seed: int = 0,
+        image_size: int | None = None,
     ) -> None:
         super().__init__()
         for name, (start, end) in (("sigma", sigma), ("alpha", alpha)):
@@ -114,7 +116,7 @@ class CodeSOM(pl.LightningModule):
         check_initial(init)
         check_rule(rule, winner, alpha)
         code_width(1, statistics)  # refuses unknown ones
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["image_size"])  # maps do not depend on it
         self.seed = seed
         # All that can be refused cheaply is refused before the backbone is loaded.
         self.sigma = Schedule(*sigma, schedule)
@@ -123,20 +125,18 @@ class CodeSOM(pl.LightningModule):
         shared |= {"winner": winner, "standardise": standardise}
         self.lattice: Lattice = SelfOrganizingMap(rows, cols, 1, **shared).lattice
         network = load_backbone(backbone, weights, seed, mean, std)
-        self.extractor = CodeExtractor(network, taps, statistics, raw_pixels=raw_pixels)
+        self.extractor = CodeExtractor(network, taps, statistics, image_size, raw_pixels)
         self.depths = self.extractor.depths
-        sizes = [self.extractor.dimensions[depth] for depth in self.depths]
+        sizes = self.extractor.dimensions.values()
         self._maps = nn.ModuleList(SelfOrganizingMap(rows, cols, size, **shared) for size in sizes)
-        self.rule = rule
-        self.automatic_optimization = rule == "gradient"
+        self.rule, self.automatic_optimization = rule, rule == "gradient"
         self._updates = nn.ModuleList(MapUpdate(som, rule) for som in self.maps.values() if rule != "gradient")
         # Counts over all processes; plain numbers, so that no step waits for the device.
         self.samples_seen = self.samples_an_epoch = self.samples_planned = 0
         self.classes: list[str] = []
         self._measures = nn.ModuleList()
         self.results: dict[str, dict[str, float]] = {}
-        self.hits: dict[str, Tensor] = {}
-        self.train_hits: dict[str, Tensor] = {}
+        self.hits, self.train_hits = dict[str, Tensor](), dict[str, Tensor]()
         self._watch = StabilityWatch()
         self.last_validated = -1  # step of a fit's last validation
 
@@ -155,7 +155,7 @@ class CodeSOM(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
             raise ValueError("CodeSOM learns the classes from data: pass datamodule=ImageData(...) or CodeData(...)")
-        check_trainer(self.trainer, self.rule)
+        check_trainer(self.trainer, self.rule, stage)
         self.extractor.check_size(data.preprocessing.crop)
         self.classes = data.classes
         dimensions, count = [som.dimensions for som in self.maps.values()], len(self.classes)
@@ -163,7 +163,7 @@ class CodeSOM(pl.LightningModule):
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        # One named group a depth; alpha(progress) replaces the rate at every step.
+        # alpha(progress) replaces the rate of every group, one a depth, at every step.
         groups = [{"params": [som.prototypes], "name": depth} for depth, som in self.maps.items()]
         optimizer = torch.optim.SGD(groups, lr=self.alpha(0.0))
         optimizer.register_step_post_hook(self._constrain)  # on_train_batch_end is too late: callbacks save before it
@@ -210,7 +210,8 @@ class CodeSOM(pl.LightningModule):
         sigma = self.sigma(self._progress(local))
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         energies = []
-        for depth, som in self.maps.items():
+        # Backwards: gradients come in the parameters' order, so that DDP sums them alike from its first step on.
+        for depth, som in reversed(self.maps.items()):
             count_first_epoch(self, som, extraction.codes[depth])
             energy, winners = som.energy(extraction.codes[depth], sigma)
             if self.rule == "gradient":
@@ -260,8 +261,9 @@ class CodeSOM(pl.LightningModule):
             found = measures.compute()
             self.hits[depth] = found.pop("hits")
             for quantity, value in found.items():
-                self.log(f"validate/{quantity}/{depth}", value.float(), sync_dist=True, logger=to_logger)
                 self.results.setdefault(quantity, {})[depth] = float(value)
+                if value.isfinite():  # else it is undefined
+                    self.log(f"validate/{quantity}/{depth}", value.float(), sync_dist=True, logger=to_logger)
             measures.reset()
 
     @override
@@ -284,9 +286,7 @@ class CodeSOM(pl.LightningModule):
 
     def _extract(self, batch: dict[str, Any]) -> Extraction:
         """The codes of a batch of images, or those that it brings from a store."""
-        if "codes" in batch:
-            return Extraction(batch["codes"], None, batch["dead"])
-        return self.extractor(batch["image"])
+        return Extraction(batch["codes"], None, batch["dead"]) if "codes" in batch else self.extractor(batch["image"])
 
     def _progress(self, local: int) -> float:
         """Share of the training that lies behind, by samples seen over all processes."""

@@ -11,7 +11,7 @@ __all__ = ["Located"]
 class Located(NamedTuple):
     """A batch at every depth.
 
-    Args:
+    Attributes:
         extraction: its codes.
         winners: by depth, its two nearest units.
     """

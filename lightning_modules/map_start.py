@@ -42,6 +42,11 @@ def start_maps(module: CodeSOM) -> dict[str, Tensor]:
         count += len(parts[module.depths[0]][-1])
         if count >= needed:
             break
+    images = len(loader.dataset)
+    if left := images - len(loader) * loader.batch_size * module.trainer.world_size:
+        rank_zero_info(
+            f"{left} of {images} training images, others each time, fill no batch and are left out of an epoch"
+        )
     rank_zero_info(f"maps start from the codes of {count} training images")
     bmus = {}
     for number, (depth, som) in enumerate(module.maps.items()):

@@ -1,21 +1,24 @@
-"""What CodeSOM asks of a Trainer: the settings under which a step is Kohonen's, and how many steps a fit has."""
+"""What CodeSOM asks of a Trainer: the settings under which a step is Kohonen's and a stage is whole, and its steps."""
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 
 from som import Rule
 
-__all__ = ["check_trainer", "check_whole_epochs", "fit_steps"]
+__all__ = ["check_length", "check_trainer", "check_whole_epochs", "fit_steps"]
 
 PRECISIONS = ("32-true", "bf16-mixed")
+LIMITS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}  # of which batches, by stage
+LEAVE_OUT = {"validate": ", or leave 'analyse' out of --stages", "test": ", or leave 'attack' out of --stages"}
 
 
-def check_trainer(trainer: pl.Trainer, rule: Rule = "gradient") -> None:
-    """Refuse settings that would change what is learnt, or end in a traceback.
+def check_trainer(trainer: pl.Trainer, rule: Rule = "gradient", stage: str = "fit") -> None:
+    """Refuse settings that would change what is learnt, leave a stage without a step, or end in a traceback.
 
     Args:
         trainer: the trainer, before it runs.
         rule: how the maps are updated.
+        stage: what it is about to run: "fit", "validate", "test" or "predict".
 
     Raises:
         ValueError: if a setting cannot be used; the message says what to do.
@@ -44,6 +47,38 @@ def check_trainer(trainer: pl.Trainer, rule: Rule = "gradient") -> None:
         raise ValueError(
             f"checkpoint.train_time_interval is set: under rule '{rule}' Lightning never saves by time, use "
             "every_n_train_steps or every_n_epochs"
+        )
+    check_length(trainer, stage)
+
+
+def check_length(trainer: pl.Trainer, stage: str) -> None:
+    """Refuse settings that leave a stage without a step; those of other stages are theirs to refuse.
+
+    Args:
+        trainer: the trainer, before it runs.
+        stage: "fit", "validate", "test" or "predict".
+
+    Raises:
+        ValueError: if the stage would do nothing; the message says what to do.
+    """
+    limit = f"limit_{LIMITS[stage]}_batches"
+    if getattr(trainer, limit) == 0:
+        raise ValueError(
+            f"trainer.{limit} is 0, so {stage} would do nothing: give at least 1, or a share{LEAVE_OUT.get(stage, '')}"
+        )
+    if stage != "fit":
+        return
+    for name in ("max_epochs", "max_steps"):
+        if getattr(trainer, name) == 0:
+            raise ValueError(f"trainer.{name} is 0, so the maps would learn nothing: give at least 1")
+    if (every := trainer.check_val_every_n_epoch) is not None and every < 1:
+        raise ValueError(
+            f"trainer.check_val_every_n_epoch is {every}: give at least 1; limit_val_batches 0 leaves the fit's "
+            "validation out"
+        )
+    if trainer._val_check_time_interval is None and trainer.val_check_interval == 0:  # type: ignore[attr-defined]
+        raise ValueError(
+            "trainer.val_check_interval is 0: give a number of steps, at least 1, or a share of an epoch above 0.0"
         )
 
 

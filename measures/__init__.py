@@ -39,7 +39,7 @@ from measures.occupancy import (
 from measures.outliers import CodeBank
 from measures.pairs import DistanceRatio, PairMeans, distance_ratio, pair_distances
 from measures.partial_correlation import Correlation, rank_correlation
-from measures.prototypes import PrototypeDistance, prototype_distance
+from measures.prototypes import PrototypeDistance, prototype_distance, prototype_similarity
 from measures.quality import QuantisationError, TopographicError, quantisation_error, topographic_error
 from measures.rates import Rate, success_rate, wilson_interval
 from measures.regions import ClassRegions, center_rank, leaving_depth
@@ -53,7 +53,7 @@ from measures.scale import (
     relative_quantisation_error,
 )
 from measures.separation import auroc, auroc_interval, roc_curve
-from measures.structure import Estimate, class_structure, compare_structure
+from measures.structure import Estimate, by_quantity, class_structure, compare_structure
 from measures.transfer import LabelTransfer, chance_accuracy, label_transfer, left_out_transfer
 from measures.unfolding import unfold
 
@@ -90,6 +90,7 @@ __all__ = [
     "adjusted_mutual_information",
     "auroc",
     "auroc_interval",
+    "by_quantity",
     "center_rank",
     "chance_accuracy",
     "class_centers",
@@ -139,6 +140,7 @@ __all__ = [
     "principal_coordinates",
     "progress",
     "prototype_distance",
+    "prototype_similarity",
     "quantisation_error",
     "random_keys",
     "rank_correlation",

@@ -124,6 +124,24 @@ def medoid_units(hits: Tensor, lattice: Lattice) -> Tensor:
     return torch.where(grid.sum((1, 2)) > 0, row * lattice.cols + col, -1)
 
 
+def check_counts(hits: Tensor, lattice: Lattice) -> None:
+    """Refuse what cannot be counts; it looks at every number, so once for each table that comes from outside.
+
+    Args:
+        hits: (C, K) counts by class and unit.
+        lattice: the map's lattice.
+
+    Raises:
+        ValueError: if they are no tensor, not (C, K), or not whole numbers from 0.
+    """
+    if not isinstance(hits, Tensor):
+        raise ValueError(f"hits must be a tensor of counts, got a {type(hits).__name__}: give torch.as_tensor(hits)")
+    check_hits(hits, lattice)
+    wrong = hits[~(hits.isfinite() & (hits >= 0) & (hits == hits.floor()))]
+    if len(wrong):
+        raise ValueError(f"hits must be counts, whole numbers from 0; got {wrong[0].item()}: give what was counted")
+
+
 def check_hits(hits: Tensor, lattice: Lattice) -> Tensor:
     """Lay counts out on the lattice, (C, rows, cols) float64, or raise a ValueError that names the shape."""
     if hits.ndim != 2 or hits.shape[1] != lattice.units:

@@ -18,7 +18,8 @@ from torch import Tensor
 from measures.intervals import Interval
 from som.checks import check_finite
 
-VALUES = 2**22  # distances in memory at a time
+VALUES = 2**22  # numbers in memory at a time
+CANDIDATES = 8  # whose distances are taken anew from differences
 
 
 def intrinsic_dimension(codes: Tensor, discard: float = 0.1, confidence: float = 0.95) -> Interval:
@@ -82,11 +83,16 @@ def nearest_two(codes: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"codes must be (samples, dimensions); got shape {tuple(codes.shape)}")
     check_finite(codes)
     codes = codes.detach().double()
-    found = []
-    for rows in torch.arange(len(codes), device=codes.device).split(max(1, VALUES // max(1, len(codes)))):
-        # Differences, not products: equal codes are at exactly 0.
-        distances = torch.cdist(codes[rows], codes, compute_mode="donot_use_mm_for_euclid_dist")
-        distances.scatter_(1, rows[:, None], torch.inf)
+    codes = codes - codes.mean(0) if len(codes) else codes
+    squares, found = codes.square().sum(1), []
+    kept = min(CANDIDATES, len(codes))
+    height = max(1, VALUES // max(1, len(codes) + CANDIDATES * codes.shape[1]))
+    for rows in torch.arange(len(codes), device=codes.device).split(height):
+        # Products find the candidates, differences tell their distances: equal codes are at exactly 0.
+        scores = torch.addmm(squares, codes[rows], codes.T, alpha=-2).scatter_(1, rows[:, None], torch.inf)
+        near = scores.topk(kept, largest=False).indices
+        distances = (codes[near] - codes[rows, None]).square().sum(2).sqrt()
+        distances.masked_fill_(near == rows[:, None], torch.inf)
         found.append(torch.nn.functional.pad(distances, (0, 2), value=torch.inf).topk(2, largest=False).values)
     nearest = torch.cat(found) if found else codes.new_zeros(0, 2)
     return nearest[:, 0], nearest[:, 1]

@@ -17,7 +17,7 @@ LAST = torch.iinfo(torch.int64).max  # key of a place that is still free
 class SampledCodes(NamedTuple):
     """Codes of a sample of images, in the order of their ids.
 
-    Args:
+    Attributes:
         id: (n,) int64.
         label: (n,) int64.
         codes: (n, D) float32.
@@ -104,6 +104,11 @@ class CodeSample(Metric):
         order = order[key[order] < LAST]
         order = order[rest[0][order].argsort(stable=True)]
         return SampledCodes(*(values[order] for values in rest))
+
+    def sampled(self) -> SampledCodes:
+        """What :meth:`compute` gives, with a leading dimension for a single code too, which torchmetrics squeezes."""
+        id, label, codes = self.compute()
+        return SampledCodes(id.reshape(-1), label.reshape(-1), codes.reshape(-1, self.sample_codes.shape[-1]))
 
 
 def random_keys(id: Tensor, seed: int) -> Tensor:

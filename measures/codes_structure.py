@@ -30,9 +30,9 @@ def code_structure(sample: SampledCodes, num_classes: int, *, train: SampledCode
 
         - ``sampled_codes``, n; ``participation_ratio``; ``intrinsic_dimension`` with its interval;
         - ``pca_share_1`` to ``pca_share_10``, the share of the variance on each of the first directions, NaN beyond the
-          codes' rank and where all codes are equal;
+            codes' rank and where all codes are equal;
         - with ``train``: ``nearest_class_mean`` and ``knn_accuracy`` with Wilson's intervals, and
-          ``sampled_train_codes``.
+            ``sampled_train_codes``.
 
     Raises:
         ValueError: if a code is not finite, or a label is outside [0, C).

@@ -49,7 +49,12 @@ class CodeBank:
         logs = (near.clamp(min=tiny) / near[:, -1:].clamp(min=tiny)).log()
         white = self._whiten(codes.float() - self.center)
         apart = torch.cdist(white, self._means)
-        return {"lid": -1 / logs.mean(1), "knn": near[:, -1], "mahalanobis": apart.amin(1).square()}
+        lid = -1 / logs.mean(1)  # of neighbours that are all equally far it is undefined
+        return {
+            "lid": lid.masked_fill(lid.isinf(), torch.nan),
+            "knn": near[:, -1],
+            "mahalanobis": apart.amin(1).square(),
+        }
 
     def _fit(self, label: Tensor) -> None:
         _, member, counts = label.unique(return_inverse=True, return_counts=True)

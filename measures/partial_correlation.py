@@ -18,7 +18,7 @@ DRAWS = 1000
 class Correlation(NamedTuple):
     """A rank correlation, from -1 to 1, with its percentile interval.
 
-    Args:
+    Attributes:
         value: NaN for fewer than 3 samples, or a constant.
         low: lower bound.
         high: upper bound.

@@ -6,6 +6,8 @@ possible only where their codes have equal dimensions, and means something only 
 both, as between runs, seeds, or blocks with a skip connection.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -63,3 +65,41 @@ def prototype_distance(moving: Tensor, reference: Tensor, lattice: Lattice) -> P
     alignment = align_maps(ours, theirs, lattice)
     by_unit = 1 - (alignment.field(ours) * theirs).sum(1)
     return PrototypeDistance(by_unit, float(by_unit.mean()), float(1 - ours.mean(0) @ theirs.mean(0)), alignment)
+
+
+def prototype_similarity(maps: Mapping[str, Tensor], lattice: Lattice) -> dict[str, dict[str, float]]:
+    """Compare the maps of different depths, each with each, where their codes have equal dimensions.
+
+    Args:
+        maps: by depth, (K, D) prototypes; D may differ from depth to depth.
+        lattice: the lattice of all.
+
+    Returns:
+        For each depth whose D another has, ``prototype_distance_<depth>`` and
+        ``prototype_distance_<depth>_null_mean``, {other depth: mean, chance} of :func:`prototype_distance`; 0 of a
+        depth with itself, NaN where the dimensions differ. Empty if no two depths have equal dimensions.
+
+    Raises:
+        ValueError: if prototypes are not (K, D), or not finite.
+
+    Example:
+        >>> maps = {"CL1": torch.eye(4), "CL2": 2 * torch.eye(4).roll(1, 0), "CL3": torch.ones(4, 5)}
+        >>> found = prototype_similarity(maps, Lattice(1, 4))
+        >>> found["prototype_distance_CL1"], found["prototype_distance_CL1_null_mean"]["CL2"]
+        ({'CL1': 0.0, 'CL2': 0.0, 'CL3': nan}, 0.75)
+    """
+    sizes = [prototypes.shape[1] for prototypes in maps.values()]
+    compared = [depth for depth, prototypes in maps.items() if sizes.count(prototypes.shape[1]) > 1]
+    found: dict[str, dict[str, float]] = {}
+    for depth in compared:
+        found[f"prototype_distance_{depth}"] = dict.fromkeys(maps, math.nan)
+        found[f"prototype_distance_{depth}_null_mean"] = dict.fromkeys(maps, math.nan)
+    for number, one in enumerate(compared):
+        for other in compared[number:]:
+            if maps[one].shape != maps[other].shape:
+                continue
+            distance = prototype_distance(maps[one], maps[other], lattice)
+            for depth, beside in ((one, other), (other, one)):
+                found[f"prototype_distance_{depth}"][beside] = distance.mean
+                found[f"prototype_distance_{depth}_null_mean"][beside] = distance.chance
+    return found

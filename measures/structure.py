@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from measures.center_distances import distances_between_centers, distances_to_centers, mean_center_distance
-from measures.centers import check_hits, class_centers, paper_naive_centers
+from measures.centers import check_counts, class_centers, paper_naive_centers
 from measures.clouds import straight_kernel, von_mises_kernel
 from measures.equal_n import Comparison, compare, equalise_hits
 from measures.information import INFORMATION, expected_information, information_values
@@ -87,18 +87,18 @@ def class_structure(
         - ``samples``, ``classes`` (with samples), ``fewest_samples``, ``most_samples`` (of those classes);
         - ``dead_units``, ``effective_units``, with uniform BMUs as their null;
         - with permuted labels as their null: ``class_effective_units`` (one class, the inverse of the mean chance that
-          two of its samples share a unit), ``collision_lift``, ``collision_lift_r1``, ``collision_lift_r2`` (radius 1
-          and 2), ``distance_in``, ``distance_out``, ``distance_ratio``, ``energy_distance``, ``mmd`` (means over pairs
-          of classes), ``mutual_information``, ``purity``, ``jensen_shannon``, ``adjusted_mutual_information``,
-          ``left_out_transfer``, ``center_distance``, ``paper_naive_center_distance``;
+            two of its samples share a unit), ``collision_lift``, ``collision_lift_r1``, ``collision_lift_r2`` (radius 1
+            and 2), ``distance_in``, ``distance_out``, ``distance_ratio``, ``energy_distance``, ``mmd`` (means over
+            pairs of classes), ``mutual_information``, ``purity``, ``jensen_shannon``, ``adjusted_mutual_information``,
+            ``left_out_transfer``, ``center_distance``, ``paper_naive_center_distance``;
         - ``uniform_center_distance``, the ``center_distance`` of as many uniform BMUs a class; ``center_separation``,
-          the mean distance between the centers of two classes; ``ambiguous_centers``, the share of classes whose
-          center is not to be trusted;
+            the mean distance between the centers of two classes; ``ambiguous_centers``, the share of classes whose
+            center is not to be trusted;
         - with ``train``: ``label_transfer``, its interval over ``hits`` and its null with the labels of ``train``
-          permuted, and ``chance_accuracy``.
+            permuted, and ``chance_accuracy``.
 
     Raises:
-        ValueError: if the counts are not (C, K) or ``permutations`` is below 1.
+        ValueError: if the counts are not (C, K), not whole numbers from 0, or ``permutations`` is below 1.
 
     Example:
         >>> hits = torch.zeros(2, 12, dtype=torch.int64)
@@ -107,8 +107,9 @@ def class_structure(
         >>> round(found["distance_ratio"].value, 3), round(found["distance_ratio"].p_value, 3)
         (0.304, 0.048)
     """
-    check_hits(hits, lattice)
-    hits = hits.long()
+    for table in (hits,) if train is None else (hits, train):
+        check_counts(table, lattice)
+    hits, train = hits.long(), None if train is None else train.long()
     expected = expected_information(hits)
     kernels = _kernels(lattice, hits.device)
 
@@ -144,7 +145,7 @@ def compare_structure(first: Tensor, second: Tensor, lattice: Lattice, *, seed: 
         ``effective_units``, ``collision_lift``, ``distance_ratio`` and ``center_distance``; NaN where undefined.
 
     Raises:
-        ValueError: if either is not (C, K), or their C differ.
+        ValueError: if either is not (C, K) of whole numbers from 0, or their C differ.
 
     Example:
         >>> hits = torch.zeros(2, 12, dtype=torch.int64)
@@ -154,7 +155,7 @@ def compare_structure(first: Tensor, second: Tensor, lattice: Lattice, *, seed: 
         True
     """
     for table in (first, second):
-        check_hits(table, lattice)
+        check_counts(table, lattice)
     kernels = _kernels(lattice, first.device)
 
     def statistics(table: Tensor) -> dict[str, Tensor]:
@@ -162,6 +163,31 @@ def compare_structure(first: Tensor, second: Tensor, lattice: Lattice, *, seed: 
 
     ours, theirs = equalise_hits(first, second, seed=seed)
     return compare(statistics, ours, theirs, seed=seed)
+
+
+def by_quantity(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, float]]:
+    """Turn estimates of several depths into plain numbers, each under a name of its own, as measures.json has them.
+
+    Args:
+        found: {depth: {name: estimate}}, the same names at every depth.
+
+    Returns:
+        {quantity: {depth: number}}: an estimate's value under its name, its other fields under `<name>_low`,
+        `<name>_null_mean` and so on, left out where they are NaN at every depth.
+
+    Example:
+        >>> by_quantity({"CL1": {"purity": Estimate(0.5, low=0.25)}, "CL2": {"purity": Estimate(1.0)}})
+        {'purity': {'CL1': 0.5, 'CL2': 1.0}, 'purity_low': {'CL1': 0.25, 'CL2': nan}}
+    """
+    table: dict[str, dict[str, float]] = {}
+    for name in next(iter(found.values()), {}):
+        for field in fields(Estimate):
+            numbers = {depth: getattr(estimates[name], field.name) for depth, estimates in found.items()}
+            if field.name == "value":
+                table[name] = numbers
+            elif not all(map(math.isnan, numbers.values())):
+                table[f"{name}_{field.name}"] = numbers
+    return table
 
 
 def _counts(hits: Tensor) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Self-organizing maps in plain PyTorch: lattice, neighbourhood, search, energy, rules, schedules and the map itself.
 
-For a fitted map: views to draw, clusters of its units, alignment with another map.
+For a fitted map: views to draw, clusters of its units, alignment with another map. ``som.presets`` has the settings
+that repeat the steps of quicksom and MiniSom.
 
 The function ``som.energy.energy`` is imported from its file: exported here, it would hide the file of the same name.
 """

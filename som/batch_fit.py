@@ -18,7 +18,7 @@ class BatchFit(Fit):
 
     @override
     def epoch(self) -> tuple[float, int, int]:
-        running = UnitSums(self.prototypes, self.largest)
+        running = UnitSums(self.prototypes, self.largest, self.source.samples or 1)
         index = self.index()
         bounds = self.bounds(index, self.source.samples or len(self.prototypes))
         squared, rescored = 0.0, 0

@@ -21,6 +21,13 @@ class Checkpoint:
         self.path = Path(path)
         self.settings = settings
 
+    @property
+    def seed(self) -> int | None:
+        """The seed of the fit in the file; None if there is none."""
+        if not self.path.exists():
+            return None
+        return read_tensors(self.path, settings_only=True)[1].get("settings", {}).get("seed")
+
     def write(self, fit: Fit) -> None:
         """Write the fit's state, whole or not at all; by the first process alone."""
         if processes()[0]:

@@ -1,9 +1,11 @@
-"""Refusals of codes that would poison a map: the wrong shape, or values that are not finite."""
+"""Refusals of codes that would poison a map: the wrong shape, or values that are not finite or too large."""
 
 import torch
 from torch import Tensor
 
 from som.lattice import Lattice
+
+LARGEST = 1e15  # absolute value in a code: float32 holds the sum of 10^8 such numbers squared
 
 
 def check_name(what: str, name: str, allowed: tuple[str, ...]) -> None:
@@ -58,6 +60,29 @@ def check_finite(codes: Tensor, first: int = 0) -> None:
         f"codes must be finite; row {first + int(rows[0])} holds NaN or infinity ({len(rows)} of {len(codes)} rows "
         "do): check its input and the backbone"
     )
+
+
+def check_codes(codes: Tensor, first: int = 0) -> None:
+    """Refuse codes that a map cannot take: NaN, infinity, or numbers that float32 cannot square.
+
+    Args:
+        codes: (N, D) floating point.
+        first: number of the first row, where the codes are part of more.
+
+    Raises:
+        ValueError: naming the first such row.
+    """
+    numbers = codes.detach().flatten()
+    # One pass without a copy; NaN is not below anything.
+    if torch.dot(numbers, numbers) <= LARGEST**2:
+        return
+    check_finite(codes, first)
+    rows = (codes.abs() > LARGEST).any(1).nonzero().flatten()
+    if len(rows):
+        raise ValueError(
+            f"codes must be at most {LARGEST:g} in absolute value, or sums of their squares overflow float32; row "
+            f"{first + int(rows[0])} holds more ({len(rows)} of {len(codes)} rows do): bring them to another unit"
+        )
 
 
 def check_prototypes(prototypes: Tensor, lattice: Lattice) -> None:

@@ -7,22 +7,21 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from som.checkpoint import Checkpoint
-from som.fitting import Plan, Progress, SearchMethod, agree
+from som.fitting import Plan, Progress, SearchMethod
 from som.initial import InitialMethod
 from som.lattice import Topology
 from som.map import Distance, SelfOrganizingMap
 from som.neighbourhood import Neighbourhood
 from som.rules import Rule
-from som.schedules import Schedule, ScheduleKind
+from som.schedules import ScheduleKind, between
 from som.sources import ArraySource, Source, is_source, open_source
-from som.start import start_fit
+from som.start import fit_seed, start_fit
 from som.storage import read_tensors, write_tensors
 from som.streaming import stream_bmus, stream_distances, stream_mean
 from som.winners import Winner
@@ -37,15 +36,15 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         rows: rows of the lattice.
         cols: columns of the lattice.
         topology: "torus" or "plane".
-        neighbourhood: "gaussian" (minimum image), "wrapped_gaussian" (sum over images; smooth all
-            round) or "bubble".
+        neighbourhood: "gaussian" (minimum image), "wrapped_gaussian" (sum over images; smooth) or "bubble".
         distance: "euclidean" or "cosine".
         rule: "batch" (Kohonen's batch map), "gradient" (plain SGD on the energy) or "ema" (moving averages).
         winner: "kohonen", "heskes" or "soft"; the last two with rule "gradient" only.
         sigma: width of the neighbourhood in lattice steps at the first and the last sample; None for half the longer
             side and 0.5.
         alpha: learning rate at the first and the last sample; the batch rule has none.
-        schedule: how both move: "linear", "exponential", "cosine" or "inverse".
+        schedule: how both move: "linear", "exponential", "cosine" or "inverse"; by samples seen, or by batches of a
+            DataLoader, whose length must be known, or they move between epochs only.
         epochs: passes over the codes.
         batch_size: codes an update, over all processes; the batch rule takes all codes.
         shuffle: whether the batches of an epoch are drawn anew, by random_state.
@@ -54,7 +53,8 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         standardise: whether each dimension is brought to mean 0 and deviation 1 first.
         deterministic: whether sums are kept in fixed point, so that a map is the same, bit for bit, from run to run and
             on any number of processes; arrays only, and winner "kohonen".
-        checkpoint: a file to which every epoch is written; if it exists, the fit goes on from it.
+        checkpoint: a file to which every epoch is written; if it exists, the fit goes on from it, with its seed if
+            random_state is None.
         random_state: seed of everything random: an integer, or what scikit-learn takes.
         device: a torch device; None for the CPU.
         verbose: whether a bar shows epochs and time left.
@@ -62,7 +62,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     Attributes:
         map_: the fitted :class:`SelfOrganizingMap`.
         prototypes_: (K, D) array, in the space of the map (see ``standardise``).
-        labels_: (N,) BMUs of the fitted codes; not after a DataLoader or ``partial_fit``.
+        labels_: (N,) BMUs of the fitted codes; not after a DataLoader, ``partial_fit`` or ``load``.
         progress_: epochs done, with sigma, mean squared distance and rescored codes of each.
         n_iter_: epochs done.
 
@@ -134,21 +134,20 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             ValueError: if a parameter is out of its range, or X is empty, not (N, D) or not finite (naming the row).
         """
         source = self._source(X, reset=True)
-        self._begin(source)
-        checkpoint = None
-        if self.checkpoint is not None:
-            checkpoint = Checkpoint(self.checkpoint, self._settings())
-            self.progress_ = checkpoint.resume(self._fit)
-        with tqdm(total=self.epochs, initial=self.n_iter_, unit="epoch", disable=not self.verbose) as bar:
-            while self.n_iter_ < self.epochs:
-                self._fit.run_epoch()
-                if checkpoint is not None:
-                    checkpoint.write(self._fit)
-                bar.set_postfix_str(f"mean squared distance {self.progress_.mean_squared_distance[-1]:.4g}")
-                bar.update()
+        checkpoint = None if self.checkpoint is None else Checkpoint(self.checkpoint, self._settings())
+        self._begin(source, checkpoint)
+        try:
+            with tqdm(total=self.epochs, initial=self.n_iter_, unit="epoch", disable=not self.verbose) as bar:
+                while self.n_iter_ < self.epochs:
+                    self._fit.run_epoch()
+                    if checkpoint is not None:
+                        checkpoint.write(self._fit)
+                    bar.set_postfix_str(f"mean squared distance {self.progress_.mean_squared_distance[-1]:.4g}")
+                    bar.update()
+        finally:
+            del self._fit.source  # a map is not to keep, or pickle, the codes
         if isinstance(source, ArraySource):
             self.labels_ = stream_bmus(self.map_, source).cpu().numpy()
-        del self._fit.source  # a map is not to keep, or pickle, the codes
         return self
 
     def partial_fit(self, X: Codes, y: object = None) -> Self:
@@ -158,7 +157,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ValueError("a map that was loaded cannot be fitted further: fit with a checkpoint to go on later")
         source = self._source(X, reset=fresh)
         if fresh:
-            self._begin(source)
+            self._begin(source, None)
         else:
             source.check()
             self._fit.source = source
@@ -175,7 +174,7 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             X: codes (N, D).
 
         Returns:
-            (N,) unit numbers, row * cols + col: a tensor for a tensor, otherwise an array.
+            (N,) unit numbers, row * cols + col: a tensor, on its device, for a tensor, otherwise an array.
         """
         return self._like(X, stream_bmus(*self._fitted(X)))
 
@@ -188,10 +187,9 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Returns:
             (N, K) distances, float64 for float64 codes and float32 for all others.
         """
-        distances = stream_distances(*self._fitted(X))
         # By name: numpy takes None, the type of a DataLoader, for its float64.
         double = str(getattr(X, "dtype", "")) in ("float64", "torch.float64")
-        return self._like(X, distances if double else distances.float())
+        return self._like(X, stream_distances(*self._fitted(X), torch.float64 if double else torch.float32))
 
     def score(self, X: Codes, y: object = None) -> float:
         """The quantisation error with its sign turned: minus the mean distance to the BMU, higher is better."""
@@ -217,8 +215,12 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tensors, metadata = read_tensors(path)
         if not {"settings", "progress"} <= set(metadata) or "prototypes" not in tensors:
             raise ValueError(f"'{path}' holds no map: give a file that SOM.save wrote")
-        som = cls(**metadata["settings"], device=device)
-        som._make(tensors["prototypes"].shape[1])
+        settings = metadata["settings"]
+        if unknown := sorted(set(settings) - set(cls._get_param_names())):
+            raise ValueError(f"'{path}' has settings that this version does not know: {', '.join(unknown)}")
+        som = cls(**settings, device=device)
+        som.n_features_in_ = tensors["prototypes"].shape[1]
+        som.map_ = som._make(som.n_features_in_)
         som.map_.load_state_dict(tensors)
         som.progress_ = Progress(**metadata["progress"])
         return som
@@ -243,27 +245,31 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         settings = {name: value for name, value in self.get_params(deep=False).items() if name not in where}
         return settings | {"init": self.init if isinstance(self.init, str) else "sample"}
 
-    def _begin(self, source: Source) -> None:
-        """Check every parameter and the codes, start the map, and make the fit ready for its first epoch."""
+    def _begin(self, source: Source, checkpoint: Checkpoint | None) -> None:
+        """Check all parameters and codes, start the map, and make the fit ready for its next epoch.
+
+        What is refused leaves the map of the fit before as it is.
+        """
+        som = self._make(source.dimensions)
         plan = Plan(
             self.rule,
-            Schedule(*(self.sigma or (max(self.rows, self.cols) / 2, 0.5)), self.schedule),
-            Schedule(*self.alpha, self.schedule),
+            between("sigma", (max(self.rows, self.cols) / 2, 0.5) if self.sigma is None else self.sigma, self.schedule),
+            between("alpha", self.alpha, self.schedule),
             self.epochs,
             self.batch_size,
             self.shuffle,
             self.search,
             self.deterministic,
-            seed=int(agree(torch.tensor(check_random_state(self.random_state).randint(2**31), device=self.device))),
+            fit_seed(self.random_state, checkpoint, torch.device(self.device or "cpu")),
         )
-        self.__dict__.pop("labels_", None)
-        self._make(source.dimensions)
         init: Any = self.init if isinstance(self.init, str) else torch.as_tensor(self.init)
-        self._fit = start_fit(self.map_, source, plan, init)
-        self.progress_ = self._fit.progress
+        fit = start_fit(som, source, plan, init)
+        progress = fit.progress if checkpoint is None else checkpoint.resume(fit)
+        self.__dict__.pop("labels_", None)
+        self.map_, self._fit, self.progress_, self.n_features_in_ = som, fit, progress, source.dimensions
 
-    def _make(self, dimensions: int) -> None:
-        self.map_ = SelfOrganizingMap(
+    def _make(self, dimensions: int) -> SelfOrganizingMap:
+        return SelfOrganizingMap(
             self.rows,
             self.cols,
             dimensions,
@@ -273,7 +279,6 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             winner=self.winner,
             standardise=self.standardise,
         ).to(self.device or "cpu")
-        self.n_features_in_ = dimensions
 
     def _source(self, X: Codes, reset: bool) -> Source:
         if not is_source(X):
@@ -292,4 +297,4 @@ class SOM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     @staticmethod
     def _like(X: Codes, result: Tensor) -> Any:
-        return result if isinstance(X, Tensor) else result.cpu().numpy()
+        return result.to(X.device) if isinstance(X, Tensor) else result.cpu().numpy()

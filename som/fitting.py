@@ -26,6 +26,7 @@ from som.schedules import Schedule
 from som.sources import Source
 
 SearchMethod = Literal["auto", "dense", "pruned"]
+NARROW = 1e-3  # lattice steps; a neighbourhood of this width, or less, is the BMU alone
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Plan:
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1; got {name}={value!r}")
+        if self.sigma.start <= 0 or self.sigma.end < 0:
+            raise ValueError(f"sigma must start above 0 and not end below; got {self.sigma.start} to {self.sigma.end}")
+        if self.alpha.start < 0 or self.alpha.end < 0:
+            raise ValueError(f"alpha must be at least 0; got {self.alpha.start} to {self.alpha.end}")
 
 
 @dataclass
@@ -99,7 +104,7 @@ class Fit(ABC):
     @torch.no_grad()
     def run_epoch(self) -> None:
         """Run the next epoch."""
-        self.progress.sigma.append(self.plan.sigma(self.progress.epoch / self.plan.epochs))
+        self.progress.sigma.append(self.sigma(self.progress.epoch / self.plan.epochs))
         self.prototypes.sub_(self.origin)
         try:
             squared, rescored, samples = self.epoch()
@@ -121,6 +126,10 @@ class Fit(ABC):
     def state(self) -> dict[str, Tensor]:
         """What the next epoch depends on beside the map and the progress; to be written to when a fit goes on."""
         return {}
+
+    def sigma(self, progress: float) -> float:
+        """The neighbourhood's width, above 0 where the schedule has come down to it."""
+        return max(self.plan.sigma(progress), NARROW)
 
     def encode(self, batch: Tensor) -> Tensor:
         """Raw codes (B, D) in the space of V, valid until the next call: fresh pages cost more than the difference."""

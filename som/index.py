@@ -11,6 +11,7 @@ from the differences. So every search finds the BMU of a dense float64 search, u
 """
 
 import warnings
+from functools import cache
 from typing import NamedTuple, Protocol
 
 import torch
@@ -130,6 +131,12 @@ def _search(codes: Tensor, index: Index, bounds: Bounds, count: int) -> Nearest:
     if index.mean is not None:
         centred = torch.sub(codes, index.mean, out=index.scratch("centred", *codes.shape))
     norms = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
+    longest = float(norms.max()) + index.largest
+    if not longest**2 < torch.finfo(torch.float32).max:  # NaN is not below anything
+        raise ValueError(
+            "codes and prototypes must be finite, and their squared distances float32; got lengths up to "
+            f"{longest:.3g}: check the codes, or lower alpha if a fit diverged"
+        )
     size = max(64, SCORES // len(index.prototypes))
     best, pairs = [], []
     for first in range(0, len(codes), size):
@@ -232,12 +239,21 @@ def products(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """
     ends = torch.bincount(rows, minlength=len(a)).cumsum(0)
     start = torch.cat((ends.new_zeros(1), ends))
+    _silence_sparse()
+    values = a.new_zeros(len(columns))
+    pattern = torch.sparse_csr_tensor(start, columns, values, size=(len(a), len(b)), check_invariants=False)
+    return torch.sparse.sampled_addmm(pattern, a, b.T, beta=0.0).values()
+
+
+@cache
+def _silence_sparse() -> None:
+    """Make torch's only warning that sparse CSR tensors are in beta come here, unseen.
+
+    Once: filters of warnings belong to all threads, and each change of them makes old warnings come again.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        pattern = torch.sparse_csr_tensor(
-            start, columns, a.new_zeros(len(columns)), size=(len(a), len(b)), check_invariants=False
-        )
-        return torch.sparse.sampled_addmm(pattern, a, b.T, beta=0.0).values()
+        torch.eye(1).to_sparse_csr()
 
 
 def _squared_distances(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

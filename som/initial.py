@@ -57,7 +57,7 @@ def initial_prototypes(
         case "random":
             noise = torch.randn(lattice.units, codes.shape[1], generator=generator).to(codes.device)
             # The population's deviation: that of a single code is 0, not NaN.
-            return codes.mean(0) + codes.std(0, correction=0) * noise
+            return noise.mul_(codes.std(0, correction=0)).add_(codes.mean(0))
         case "pca":
             return _principal(codes, lattice)
         case _:

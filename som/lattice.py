@@ -7,6 +7,7 @@ the map. No K x K table is ever made: pairs are measured on demand, and what is 
 
 from dataclasses import dataclass
 from itertools import product
+from numbers import Integral
 from typing import Literal, get_args
 
 import torch
@@ -44,10 +45,9 @@ class Lattice:
     topology: Topology = "torus"
 
     def __post_init__(self) -> None:
-        if self.rows < 1:
-            raise ValueError(f"a lattice needs at least 1 row; got rows={self.rows}")
-        if self.cols < 1:
-            raise ValueError(f"a lattice needs at least 1 column; got cols={self.cols}")
+        for name, side in (("rows", self.rows), ("cols", self.cols)):
+            if not isinstance(side, Integral) or side < 1:
+                raise ValueError(f"a lattice needs a whole number of {name}, at least 1; got {name}={side!r}")
         if self.topology not in get_args(Topology):
             allowed = " or ".join(repr(name) for name in get_args(Topology))
             raise ValueError(f"topology {self.topology!r} is unknown; choose {allowed}")

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from som.checks import check_finite, check_shape
+from som.checks import LARGEST, check_codes, check_shape
 from som.energy import energy
 from som.initial import InitialMethod, initial_prototypes
 from som.lattice import Lattice, Topology
@@ -99,7 +99,7 @@ class SelfOrganizingMap(nn.Module):
                 are not (K, D) or not finite, or the standardiser has seen no codes.
         """
         check_shape(codes, self.dimensions)
-        check_finite(codes)
+        check_codes(codes)
         if self.standardiser is not None and self.standardiser.count == 0:
             raise ValueError(
                 "the map standardises but has seen no codes: call standardiser.update(codes) before initialise, or its "
@@ -109,7 +109,7 @@ class SelfOrganizingMap(nn.Module):
             if method.shape != self.prototypes.shape:
                 wanted = tuple(self.prototypes.shape)
                 raise ValueError(f"given prototypes have shape {tuple(method.shape)}; this map needs {wanted}")
-            check_finite(method)
+            check_codes(method)
             self.prototypes.copy_(method)
         else:
             self.prototypes.copy_(initial_prototypes(self.encode(codes), self.lattice, method, generator))
@@ -126,13 +126,13 @@ class SelfOrganizingMap(nn.Module):
             (N, D) float32: standardised if the map standardises, of length 1 if its distance is the cosine's.
         """
         codes = codes.float() if self.standardiser is None else self.standardiser(codes)
-        return functional.normalize(codes, dim=1) if self.distance == "cosine" else codes
+        return _unit_length(codes) if self.distance == "cosine" else codes
 
     @torch.no_grad()
     def constrain(self) -> None:
         """Bring the prototypes of a map of cosine distance back to length 1; call it after each update."""
         if self.distance == "cosine":
-            self.prototypes.copy_(functional.normalize(self.prototypes, dim=1))
+            self.prototypes.copy_(_unit_length(self.prototypes))
 
     def factors(self, sigma: float | Tensor) -> Factors:
         """The map's neighbourhood of width ``sigma``: one factor over rows and one over columns."""
@@ -193,10 +193,17 @@ class SelfOrganizingMap(nn.Module):
     def _check(self, codes: Tensor) -> None:
         check_shape(codes, self.dimensions)
         # Both conditions in one wait for the device; which of them failed is asked only after a failure.
-        if torch.isfinite(codes).all() & self.initialised:
+        if (codes.abs() <= LARGEST).all() & self.initialised:
             return
         if not self.initialised:
             raise ValueError(
                 "the map has no prototypes yet: call initialise(codes), or load a state_dict, before using it"
             )
-        check_finite(codes)
+        check_codes(codes)
+
+
+def _unit_length(vectors: Tensor) -> Tensor:
+    """Vectors (N, D) at length 1; those of length 0 stay."""
+    # By their largest number first: float32 cannot square minute ones.
+    largest = vectors.detach().abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+    return functional.normalize(vectors / largest, dim=1)

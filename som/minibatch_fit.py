@@ -1,21 +1,26 @@
 """An epoch of the rules that update after every batch: gradient and moving average."""
 
+import warnings
 from functools import cached_property
 
 import torch
 from torch import Tensor, distributed
 from typing_extensions import override
 
+from som.energy import stability
 from som.fitting import Fit, over_processes, processes, seeded
 from som.index import find_nearest
 from som.neighbourhood import Factors, neighbourhood_weights, smooth
 from som.rules import MovingAverage, dense_gradient_step, gradient_step
+from som.sources import LoaderSource
 from som.sums import UnitSums, smoothed_sums
 from som.winners import heskes_bmus, soft_energy
 
 
 class MinibatchFit(Fit):
     """The gradient rule, and the moving average where the plan has it."""
+
+    _warned = False
 
     @cached_property
     def average(self) -> MovingAverage | None:
@@ -29,19 +34,20 @@ class MinibatchFit(Fit):
 
     @override
     def epoch(self) -> tuple[float, int, int]:
-        plan, samples = self.plan, self.source.samples
+        plan, source = self.plan, self.source
         order = None
-        if samples is not None and plan.shuffle:
-            order = torch.randperm(samples, generator=seeded(plan.seed, self.progress.epoch))
+        if source.samples is not None and plan.shuffle:
+            order = torch.randperm(source.samples, generator=seeded(plan.seed, self.progress.epoch))
         rank, world = processes()
         squared, rescored, seen = 0.0, 0, 0
-        for batch in self.source.batches(plan.batch_size, order):
+        for number, batch in enumerate(source.batches(plan.batch_size, order)):
             size = len(batch)
-            if samples is None:
-                (size,) = map(int, over_processes(len(batch), device=self.prototypes.device))
+            if isinstance(source, LoaderSource):
+                (size,) = map(int, over_processes(size, device=self.prototypes.device))
+                share = number / source.length
             else:
-                batch = batch[rank::world]
-            progress = (self.progress.epoch + (seen / samples if samples else 0.0)) / plan.epochs
+                batch, share = batch[rank::world], seen / source.samples
+            progress = (self.progress.epoch + share) / plan.epochs
             more_squared, more_rescored = self._step(self.encode(batch), size, progress)
             squared, rescored, seen = squared + more_squared, rescored + more_rescored, seen + size
         squared, rescored_all = over_processes(squared, rescored, device=self.prototypes.device)
@@ -49,7 +55,7 @@ class MinibatchFit(Fit):
 
     def _step(self, codes: Tensor, size: int, progress: float) -> tuple[float, int]:
         """Learn from this process's share of a batch of ``size`` codes."""
-        factors, alpha = self.som.factors(self.plan.sigma(progress)), self.plan.alpha(progress)
+        factors, alpha = self.som.factors(self.sigma(progress)), self.plan.alpha(progress)
         index = self.index()
         found = find_nearest(codes, index, self.bounds(index, len(codes)))
         bmu = found.units[:, 0]
@@ -59,13 +65,30 @@ class MinibatchFit(Fit):
         if self.som.winner == "soft":
             self._soft_step(codes, size, factors, alpha)
         elif self.average is None and self._is_dense(codes):
-            dense_gradient_step(self.prototypes, codes, neighbourhood_weights(factors, bmu), alpha)
+            weights = neighbourhood_weights(factors, bmu)
+            self._watch(weights.sum(0), size, alpha)
+            dense_gradient_step(self.prototypes, codes, weights, alpha)
         elif self.average is None:
-            gradient_step(self.prototypes, *self._sums(codes, bmu, factors), size, alpha)
+            numerator, denominator = self._sums(codes, bmu, factors)
+            self._watch(denominator, size, alpha)
+            gradient_step(self.prototypes, numerator, denominator, size, alpha)
         else:
             self.average.step(self.prototypes, *self._sums(codes, bmu, factors), size, alpha)
         self.som.constrain()
         return float(squared), found.rescored
+
+    def _watch(self, denominator: Tensor, size: int, alpha: float) -> None:
+        """Warn once a fit of steps that are too long; up to alpha = 1 none is."""
+        if alpha <= 1 or self._warned:
+            return
+        number = float(stability(denominator, size, alpha))
+        if number > 1:
+            self._warned = True
+            warnings.warn(
+                f"alpha {alpha:.3g} overshoots: times the largest mean neighbourhood it is {number:.3g}, and should be "
+                f"at most 1, since from 2 on steps diverge; try alpha {alpha / number:.2g}",
+                stacklevel=2,
+            )
 
     def _is_dense(self, codes: Tensor) -> bool:
         """Whether one product with (B, K) weights is the fastest update: smoothing makes copies of all prototypes."""
@@ -75,7 +98,7 @@ class MinibatchFit(Fit):
 
     def _sums(self, codes: Tensor, bmu: Tensor, factors: Factors) -> tuple[Tensor, Tensor]:
         if self.plan.deterministic:
-            sums = UnitSums(self.prototypes, self.largest)
+            sums = UnitSums(self.prototypes, self.largest, self.source.samples or 1)
             sums.add(codes, bmu)
             sums.reduce()
             return smooth(factors, sums.codes), smooth(factors, sums.counts.float())

@@ -5,7 +5,9 @@ the number of processes. A schedule is a pure function of it.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, assert_never, get_args
 
 ScheduleKind = Literal["linear", "exponential", "cosine", "inverse"]
@@ -66,3 +68,15 @@ class Schedule:
                 return self.start * share + self.end * (1 - share)
             case _:
                 assert_never(self.kind)
+
+
+def between(name: str, ends: Iterable[float], kind: ScheduleKind) -> Schedule:
+    """The schedule of a parameter that is given by its first and last value.
+
+    Raises:
+        ValueError: naming the parameter, if it is not two numbers; and as :class:`Schedule` does.
+    """
+    pair = list(ends) if isinstance(ends, Iterable) else []
+    if len(pair) != 2 or not all(isinstance(value, Real) for value in pair):
+        raise ValueError(f"{name} must be two numbers, its values at the first and at the last sample; got {ends!r}")
+    return Schedule(pair[0], pair[1], kind)

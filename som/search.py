@@ -36,14 +36,17 @@ def find_bmus(codes: Tensor, prototypes: Tensor) -> Winners:
     """Find each code's two nearest prototypes; ties go to the lower unit number. No gradients pass.
 
     The units are those of a float64 search, up to ties within float64's rounding. Runs in float32 whatever autocast
-    says.
+    says; on CUDA, ``torch.set_float32_matmul_precision`` must be at its default, "highest", for that to hold.
 
     Args:
-        codes: (B, D), finite.
+        codes: (B, D).
         prototypes: (K, D).
 
     Returns:
         The winners, detached. On a map of one unit the second is the BMU again, at the same distance.
+
+    Raises:
+        ValueError: if they are not finite, or their squared distances overflow float32.
 
     Example:
         >>> find_bmus(torch.tensor([[0.9]]), torch.tensor([[0.0], [1.0], [3.0]]))

@@ -3,6 +3,7 @@
 Nothing here holds more than a batch of what it reads, so codes may be larger than memory.
 """
 
+import math
 import mmap
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from som.checks import check_finite
+from som.checks import check_codes, check_shape
 
 CHUNK = 1024  # rows read at a time
 KEEP = 2**26  # bytes of a memory map that may stay in memory
@@ -21,6 +22,10 @@ KEEP = 2**26  # bytes of a memory map that may stay in memory
 class ArraySource:
     """Rows of a 2-D tensor or array, in any order.
 
+    Attributes:
+        samples: N.
+        dimensions: D.
+
     Args:
         codes: (N, D) tensor, array or memory map of numbers.
         device: where batches go.
@@ -28,7 +33,7 @@ class ArraySource:
 
     def __init__(self, codes: Tensor | np.ndarray, device: torch.device) -> None:
         self.codes, self.device = codes, device
-        self.samples: int | None = len(codes)  # None where a source does not know it
+        self.samples = len(codes)
         self.dimensions = int(codes.shape[1])
         self._file = _memory_map(codes)
         self._read = 0
@@ -51,9 +56,9 @@ class ArraySource:
             yield self.take(slice(first, first + size) if order is None else order[first : first + size])
 
     def check(self) -> None:
-        """Refuse codes with a NaN or an infinity, naming the row."""
+        """Refuse codes that a map cannot take, naming the row."""
         for position, batch in enumerate(self.batches()):
-            check_finite(batch, first=position * CHUNK)
+            check_codes(batch, first=position * CHUNK)
 
     def pool(self, size: int, generator: Generator) -> Tensor:
         """Codes of ``size`` rows drawn without replacement, or of all rows if they are fewer."""
@@ -74,8 +79,13 @@ class ArraySource:
 class LoaderSource:
     """Batches of a DataLoader, in its own order: each a tensor (B, D), or a tuple or list that starts with one.
 
+    Attributes:
+        samples: None: not known.
+        dimensions: D.
+        length: batches of an epoch, infinity where not known.
+
     Args:
-        loader: any iterable of batches that can be walked more than once.
+        loader: batches that can be walked more than once.
         device: where batches go.
 
     Raises:
@@ -84,7 +94,8 @@ class LoaderSource:
 
     def __init__(self, loader: DataLoader[Any], device: torch.device) -> None:
         self.loader, self.device = loader, device
-        self.samples: int | None = None
+        self.samples = None
+        self.length = _length(loader)
         first = next(iter(loader), None)
         if first is None:
             raise ValueError("the DataLoader yields no batch: it needs at least 1 sample")
@@ -92,12 +103,17 @@ class LoaderSource:
 
     def batches(self, size: int | None = None, order: Tensor | None = None) -> Iterator[Tensor]:
         """Batches (B, D) as the loader makes them; ``size`` and ``order`` are the loader's own."""
-        seen = 0
+        seen, empty = 0, True
         for batch in self.loader:
-            codes = self._codes(batch)
-            check_finite(codes, first=seen)
+            codes, empty = self._codes(batch), False
+            check_shape(codes, self.dimensions)
+            check_codes(codes, first=seen)
             seen += len(codes)
             yield codes
+        if empty:
+            raise ValueError(
+                "the DataLoader yields no batch any more: it must be one that can be walked again and again"
+            )
 
     def check(self) -> None:
         """Nothing: every batch is checked as it comes."""
@@ -144,6 +160,14 @@ def open_source(codes: Any, device: torch.device) -> Source:
     if codes.ndim != 2 or 0 in codes.shape:
         raise ValueError(f"codes must be (samples, dimensions), at least 1 x 1; got shape {tuple(codes.shape)}")
     return ArraySource(codes, device)
+
+
+def _length(loader: DataLoader[Any]) -> float:
+    """Batches of an epoch; infinity for a stream that does not say, so that its schedules move between epochs only."""
+    try:
+        return len(loader)
+    except TypeError:
+        return math.inf
 
 
 def _memory_map(codes: Tensor | np.ndarray) -> mmap.mmap | None:

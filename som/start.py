@@ -1,9 +1,13 @@
 """How a fit starts: the codes looked through once, the map given its prototypes, the rule its epochs."""
 
+from typing import Any
+
 import torch
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from som.batch_fit import BatchFit
+from som.checkpoint import Checkpoint
 from som.fitting import Fit, Plan, agree, seeded
 from som.initial import InitialMethod
 from som.map import SelfOrganizingMap
@@ -44,6 +48,20 @@ def start_fit(som: SelfOrganizingMap, source: Source, plan: Plan, init: InitialM
     fit = (BatchFit if plan.rule == "batch" else MinibatchFit)(som, source, plan, origin)
     fit.measure()
     return fit
+
+
+def fit_seed(random_state: Any, checkpoint: Checkpoint | None, device: torch.device) -> int:
+    """The seed of a fit, the same on every process; a collective.
+
+    Args:
+        random_state: what it is drawn from; None for that of the fit that goes on, or else for a new one.
+        checkpoint: of the fit that may go on.
+        device: of the fit.
+    """
+    seed = checkpoint.seed if checkpoint is not None and random_state is None else None
+    if seed is None:
+        seed = check_random_state(random_state).randint(2**31)
+    return int(agree(torch.tensor(seed, device=device)))
 
 
 def _check(som: SelfOrganizingMap, source: Source, plan: Plan) -> None:

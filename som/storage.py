@@ -34,8 +34,14 @@ def to_json(value: object) -> str:
     return json.dumps(value, default=lambda number: number.item())
 
 
-def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(
+    path: str | os.PathLike[str], *, settings_only: bool = False
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`write_tensors` wrote.
+
+    Args:
+        path: where from.
+        settings_only: whether to leave the tensors where they are.
 
     Returns:
         The tensors and the settings, by name.
@@ -48,6 +54,6 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     try:
         with safe_open(path, framework="pt") as file:
             settings = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
-            return {name: file.get_tensor(name) for name in file.keys()}, settings
+            return {name: file.get_tensor(name) for name in file.keys() if not settings_only}, settings
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(f"'{path}' is no map: {error}; give a file that SOM.save or a checkpoint wrote") from None

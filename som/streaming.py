@@ -12,6 +12,7 @@ from som.search import Winners
 from som.sources import CHUNK, Source
 
 
+@torch.no_grad()
 def stream_bmus(som: SelfOrganizingMap, source: Source) -> Tensor:
     """BMU (N,) of every code."""
     index = Index(som.prototypes)
@@ -19,13 +20,17 @@ def stream_bmus(som: SelfOrganizingMap, source: Source) -> Tensor:
     return torch.cat([find_nearest(som.encode(batch), index, bounds).units[:, 0] for batch in source.batches()])
 
 
-def stream_distances(som: SelfOrganizingMap, source: Source) -> Tensor:
-    """Distance (N, K) float64 of every code to every unit."""
-    prototypes = som.prototypes.detach().double()
+@torch.no_grad()
+def stream_distances(som: SelfOrganizingMap, source: Source, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Distance (N, K) of every code to every unit, measured in float64 whatever the type of the result."""
+    prototypes = som.prototypes.double()
     mean = prototypes.mean(0)
-    parts = [torch.cdist(som.encode(batch).double() - mean, prototypes - mean) for batch in source.batches()]
-    distances = torch.cat(parts)
-    return distances.square_().div_(2) if som.distance == "cosine" else distances
+    prototypes = prototypes - mean
+    parts = []
+    for batch in source.batches():
+        distances = torch.cdist(som.encode(batch).double() - mean, prototypes)
+        parts.append((distances.square_().div_(2) if som.distance == "cosine" else distances).to(dtype))
+    return torch.cat(parts)
 
 
 def stream_mean(som: SelfOrganizingMap, source: Source, value: Callable[[Winners], Tensor]) -> float:

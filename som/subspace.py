@@ -43,7 +43,8 @@ def _principal(coordinates: Tensor, vectors: Tensor) -> tuple[int, Tensor]:
     double = coordinates.double()
     values, rotation = torch.linalg.eigh(double.T @ double)
     values, rotation = values.flip(0), rotation.flip(1)
-    total = torch.linalg.vector_norm(vectors, dtype=torch.float64).square()
+    # Row by row: the norm of all in float64 would make a copy in float64 of all.
+    total = torch.linalg.vector_norm(vectors, dim=1).double().square().sum()
     outside = total - values.cumsum(0)
     needed = int((outside > LOSS**2 * total).sum()) + 1
     return min(needed, len(values)), rotation.to(coordinates.dtype)

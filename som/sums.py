@@ -9,7 +9,7 @@ from torch import Tensor, distributed, nn
 
 from som.neighbourhood import Factors, neighbourhood_weights, smooth
 
-BITS = 40  # of a fixed-point number below the largest code; 2^22 codes of the largest size fit in 63 bits
+BITS = 40  # of a fixed-point number below the largest code, where the sum of all codes leaves so many of its 63
 
 
 class UnitSums(nn.Module):
@@ -20,6 +20,8 @@ class UnitSums(nn.Module):
         largest: largest absolute value of any code, on any process: then the sums are kept as int64 multiples of
             2^-40 of it, which do not depend on the order of the codes or on the number of processes; None keeps
             them in float32.
+        samples: how many codes are summed at most, over all processes: beyond 2^22 the multiples are larger, so that
+            no sum overflows.
 
     Attributes:
         codes: (K, D) sums.
@@ -29,9 +31,10 @@ class UnitSums(nn.Module):
     total: Tensor
     counts: Tensor
 
-    def __init__(self, prototypes: Tensor, largest: float | None = None) -> None:
+    def __init__(self, prototypes: Tensor, largest: float | None = None, samples: int = 2**22) -> None:
         super().__init__()
-        self.scale = None if largest is None else 2.0**BITS / max(largest, torch.finfo(torch.float32).tiny)
+        bits = min(BITS, 62 - (samples - 1).bit_length())
+        self.scale = None if largest is None else 2.0**bits / max(largest, torch.finfo(torch.float32).tiny)
         dtype = torch.float32 if self.scale is None else torch.int64
         self.register_buffer("total", torch.zeros_like(prototypes, dtype=dtype, requires_grad=False))
         self.register_buffer("counts", torch.zeros(len(prototypes), dtype=torch.int64, device=prototypes.device))

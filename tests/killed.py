@@ -1,4 +1,4 @@
-"""Runs `train.main`, kills it at seeded random moments, runs it again to its end, and says how often it was hit.
+"""Runs `train.main`, kills it at seeded random batches, runs it again to its end, and says how often it was hit.
 
 As a program, `python -m tests.killed FOLDER KILLS WORD ...`: it imports once, then forks. In FOLDER, run 0 is left
 alone; run k of 1..KILLS is killed once and then repeated. `{run}` in a word stands for the run's number.
@@ -12,9 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 
+from tests.killed_runs import reach
+
+BATCHES = 24  # of a pass that is left alone
+FORK = multiprocessing.get_context("fork")
+
 
 def start(run: Callable[[list[str]], object], words: list[str]) -> multiprocessing.Process:
-    process = multiprocessing.get_context("fork").Process(target=run, args=(words,))
+    process = FORK.Process(target=run, args=(words,))
     process.start()
     return process
 
@@ -26,10 +31,11 @@ def main() -> int:
     from codes import store_writer
 
     store_writer.SYNC_SECONDS = 0  # a record after every batch, so that kills hit records too
-    write = store_writer.StoreWriter.write
+    write, written = store_writer.StoreWriter.write, FORK.Value("q", 0)
 
     def slowly(*arguments: object) -> None:
-        time.sleep(0.1)  # so that the pass, not the start, takes most of the time
+        written.value += 1
+        time.sleep(0.1)  # in which a kill of this batch finds it
         write(*arguments)  # type: ignore[arg-type]
 
     store_writer.StoreWriter.write = slowly  # type: ignore[method-assign]
@@ -37,16 +43,16 @@ def main() -> int:
     def words_of(number: int) -> list[str]:
         return [word.replace("{run}", str(number)) for word in words]
 
-    began = time.monotonic()
     process = start(train.main, words_of(0))
     process.join()
-    whole = time.monotonic() - began
-    if process.exitcode:
+    if process.exitcode or written.value != BATCHES:
         return 1
     rng, hit = random.Random(0), 0
     for number in range(1, kills + 1):
+        written.value, last = 0, rng.randint(0, BATCHES)
         process = start(train.main, words_of(number))
-        time.sleep(whole * rng.uniform(0.1, 0.8))
+        reach(process, written, last)
+        time.sleep(rng.uniform(0, 0.12))
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         hit += process.exitcode == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""Two processes give what one gives: `data.batch_size` counts the images of both."""
+"""Several processes give what one gives: `data.batch_size` counts the images of all of them."""
 
 import json
 
@@ -11,24 +11,39 @@ from safetensors.numpy import load_file
 import train
 from tests.conftest import write_tree
 from tests.test_train import options, own_argv  # noqa: F401 (a fixture)
-from tests.two_processes import run_on_two
+from tests.two_processes import run_on, run_on_two
+
+CASES = [
+    (2, True),
+    pytest.param((2, False), marks=pytest.mark.slow),
+    pytest.param((3, True), marks=pytest.mark.slow),
+]
 
 
-@pytest.fixture(scope="module", params=[True, pytest.param(False, marks=pytest.mark.slow)], ids="standardise={}".format)
-def standardise(request):
+@pytest.fixture(scope="module", params=CASES, ids="processes,standardise={}".format)
+def case(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def folders(own_argv, standardise, tmp_path_factory):  # noqa: F811
-    """The folders of the run on one and on two processes: 9 images to validate and 3 to attack split unevenly."""
-    tree = write_tree(tmp_path_factory.mktemp("data") / "images", {"train": 4, "val": 3, "test": 1})
+def standardise(case):
+    return case[1]
+
+
+@pytest.fixture(scope="module")
+def folders(own_argv, case, tmp_path_factory):  # noqa: F811
+    """The folders of the run on one and on several processes: 7 images to validate and 5 to attack split unevenly."""
+    count, standardise = case
+    tree = write_tree(tmp_path_factory.mktemp("data") / "images", {"train": 4, "val": 3, "test": 2})
+    for name in ("val/ant/000", "val/cat/001", "test/bee/001"):
+        (tree / f"{name}.png").unlink()
     out = tmp_path_factory.mktemp("runs")
-    changes = {"model.standardise": str(standardise).lower(), "trainer.max_epochs": 2}
+    changes = {"model.standardise": str(standardise).lower(), "trainer.max_epochs": 2, "data.batch_size": 6}
     changes["model.alpha"] = "[0.9, 1.2]"  # from 1 on the stability check runs, which is a collective
-    run_on_two(options(tree, out / "2", **changes, **{"trainer.devices": 2, "trainer.strategy": "ddp"}))
+    several = {"trainer.devices": count, "trainer.strategy": "ddp"}
+    run_on(count, options(tree, out / "several", **changes, **several))
     train.main(options(tree, out / "1", **changes))
-    return [out / processes / "somscope" / "version_0" for processes in ("1", "2")]
+    return [out / processes / "somscope" / "version_0" for processes in ("1", "several")]
 
 
 def test_prototypes_and_statistics_agree(folders, standardise):
@@ -45,7 +60,7 @@ def test_prototypes_and_statistics_agree(folders, standardise):
 def test_checkpoints_agree(folders, standardise):
     one, two = (torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in folders)
     assert one["samples_seen"] == two["samples_seen"] == 24
-    assert one["global_step"] == two["global_step"] == 6
+    assert one["global_step"] == two["global_step"] == 4
     assert one["state_dict"].keys() == two["state_dict"].keys()
     counts = [name for name in one["state_dict"] if name.endswith("count")]
     assert bool(counts) == standardise
@@ -54,7 +69,7 @@ def test_checkpoints_agree(folders, standardise):
 
 def test_bmus_are_the_same(folders):
     one, two = (pd.read_parquet(folder / "bmus.parquet") for folder in folders)
-    assert len(one) == 9 * 2, "no image is padded, none is left out"
+    assert len(one) == 7 * 2, "no image is padded, none is left out"
     pd.testing.assert_frame_equal(two.drop(columns="distance"), one.drop(columns="distance"))
     np.testing.assert_allclose(two["distance"], one["distance"], rtol=1e-4)
 
@@ -83,9 +98,15 @@ def test_measures_and_attacks_agree(folders):
     assert_close(two, one)
     kept = ["id", "label", "reference", "attack", "epsilon", "attacked", "clean_prediction"]
     one, two = (pd.read_parquet(folder / "adversarial.parquet") for folder in folders)
-    assert one["id"].tolist() == [0, 1, 2]
+    assert one["id"].tolist() == [0, 1, 2, 3, 4]
     pd.testing.assert_frame_equal(two[kept], one[kept])
     np.testing.assert_allclose(two["linf"], one["linf"], rtol=1e-4)
+
+
+def test_the_same_images_are_listed(folders):
+    one, two = (pd.read_parquet(folder / "images.parquet") for folder in folders)
+    assert one.groupby("split").size().to_dict() == {"train": 12, "val": 7, "test": 5}
+    pd.testing.assert_frame_equal(two, one)
 
 
 def assert_close(got, expected):
@@ -98,6 +119,6 @@ def assert_close(got, expected):
         for each, value in zip(got, expected, strict=True):
             assert_close(each, value)
     elif isinstance(expected, float):
-        assert got == pytest.approx(expected, rel=1e-5)
+        assert got == pytest.approx(expected, rel=1e-5, abs=1e-6)  # of float32 sums of numbers around 1
     else:
         assert got == expected

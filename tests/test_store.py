@@ -175,11 +175,12 @@ def test_processes_fill_equal_stores(filled, tree, tmp_path, count):
 
 
 @pytest.mark.slow
-def test_processes_fit_equal_maps_from_codes(filled, tree, tmp_path):
-    words = {"store": filled.parent, "stages": "[analyse]"}
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_fit_equal_maps_from_codes(filled, tree, tmp_path, count):
+    words = {"store": filled.parent, "stages": "[analyse]", "data.batch_size": 6}
     one = train.main(options(tree, tmp_path / "1", **words))
-    run_on(2, options(tree, tmp_path / "2", **words, **{"trainer.devices": 2, "trainer.strategy": "ddp"}))
-    folder = tmp_path / "2" / "somscope" / "version_0"
+    run_on(count, options(tree, tmp_path / "n", **words, **{"trainer.devices": count, "trainer.strategy": "ddp"}))
+    folder = tmp_path / "n" / "somscope" / "version_0"
     state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     for number, som in enumerate(one.model.maps.values()):
         torch.testing.assert_close(state[f"_maps.{number}.prototypes"], som.prototypes.detach(), rtol=0, atol=1e-5)

@@ -7,6 +7,7 @@ thread or touched a device.
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -23,15 +24,32 @@ def run_on_two(words: list[str], timeout: float = 300) -> None:
 
 def run_on(count: int, words: list[str], timeout: float = 300) -> None:
     """Run the words on `count` gloo processes, and raise with their output if one of them fails."""
+    process = start_on(count, words)
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        raise
+    if process.returncode:
+        raise RuntimeError(f"exit code {process.returncode}:\n{output}\n{errors}")
+
+
+def start_on(count: int, words: list[str]) -> subprocess.Popen[str]:
+    """Start the words on `count` gloo processes, in a process group of their own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "NODE_RANK": "0"}
     environment = os.environ | shared | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.two_processes", str(count), json.dumps(words)]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
-    if result.returncode:
-        raise RuntimeError(f"exit code {result.returncode}:\n{result.stdout}\n{result.stderr}")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill all processes of a group at once."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def main() -> int:
@@ -49,7 +67,7 @@ def main() -> int:
     while all(process.is_alive() for process in processes):
         time.sleep(0.05)
     for process in processes:  # the partner of one that failed would wait for it forever
-        process.join(30)
+        process.join(120)
         process.kill()
         process.join()
     return any(process.exitcode for process in processes)

@@ -15,6 +15,7 @@ from som import Lattice, Topology
 __all__ = ["center_distances_figure", "clustered_order"]
 
 NAMED = 40  # classes up to which every row has a name
+LETTER = 0.056  # inches a letter of such a name
 
 
 def clustered_order(distances: np.ndarray) -> np.ndarray:
@@ -57,6 +58,8 @@ def center_distances_figure(
     farthest = float(np.hypot(*(sides / 2 if topology == "torus" else sides - 1)))
     named = len(present) <= NAMED
     side = float(np.clip(0.17 * len(present), 2.4, 5.5)) if named else 3.2
+    names = [first_name(classes[label], 16) for label in present[order]] if named else []
+    room = 0.25 + LETTER * max(map(len, names), default=0)
     last = tail(list(hits)[-1], 24)
     title = f"Distances between the centers of {len(present)} classes, ordered by the clusters of {last}"
     sheet = Sheet(
@@ -64,7 +67,7 @@ def center_distances_figure(
         [side],
         f"{title}; ambiguous center (?) = spread over the map",
         gaps=(0.2, 0),
-        margins=(1.25, 1.35, 0.3) if named else (0.75, 0.5, 0.3),
+        margins=(max(0.5, room), room + 2 * LETTER, 0.3) if named else (0.75, 0.5, 0.3),
         bar=True,
     )
     for axes, depth in zip(sheet.panels[0], hits, strict=True):
@@ -74,7 +77,6 @@ def center_distances_figure(
         axes.set_title(counted_title(depth, f"{unclear.mean():.0%} ambiguous", side), fontsize=9)
         axes.tick_params(labelsize=8, labelleft=axes is sheet.panels[0, 0])
         if named:
-            names = [first_name(classes[label], 16) for label in present[order]]
             marked = [f"{name} ?" if doubt else name for name, doubt in zip(names, unclear, strict=True)]
             axes.set_xticks(range(len(names)), marked, fontsize=6.5, rotation=90)
             axes.set_yticks(range(len(names)), names, fontsize=6.5)

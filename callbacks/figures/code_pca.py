@@ -16,7 +16,7 @@ __all__ = ["Projection", "code_pca_figure"]
 class Projection(NamedTuple):
     """Codes of n images on their principal directions.
 
-    Args:
+    Attributes:
         scores: (n, 2).
         label: (n,).
         shares: (2,) share of the codes' variance along each; NaN where it is not known.
@@ -40,11 +40,12 @@ def code_pca_figure(codes: Mapping[str, Projection], classes: Sequence[str], cho
     sheet = Sheet([2.6] * len(codes), [2.6], title, gaps=(0.65, 0), margins=(0.8, 0.5, 0.3), legend=legend)
     colours = [tuple(colour) for colour in class_colours(len(chosen))]
     for axes, (depth, found) in zip(sheet.panels[0], codes.items(), strict=True):
-        size = float(np.clip(4000 / max(1, len(found.label)), 6, 26))
         others = ~np.isin(found.label, list(chosen))
-        axes.scatter(*found.scores[others].T, size * 0.6, color="0.75", linewidths=0, rasterized=True)
+        size = _size(len(found.label))
+        axes.scatter(*found.scores[others].T, 0.6 * size, color="0.75", linewidths=0, rasterized=True)
         # In a random order, so that no class lies over the others.
         order = np.random.default_rng(0).permutation(np.flatnonzero(~others))
+        size = _size(len(order))  # of a thousand classes the few that are coloured stand out
         position = {label: number for number, label in enumerate(chosen)}
         drawn = np.array([position[label] for label in found.label[order].tolist()], int)
         for part in np.array_split(np.arange(len(order)), min(len(order), 12) or 1):
@@ -66,6 +67,11 @@ def code_pca_figure(codes: Mapping[str, Projection], classes: Sequence[str], cho
         handles.append(Line2D([], [], linestyle="", marker="o", color="0.75", label="other classes"))
     sheet.legend(handles)
     return sheet.figure
+
+
+def _size(codes: int) -> float:
+    """Area of a marker in square points, for as many of them."""
+    return float(np.clip(4000 / max(1, codes), 6, 26))
 
 
 def _label(number: int, share: float) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from callbacks.figures.layout import Sheet, tail
 from callbacks.style import depth_colours, run_styles
@@ -129,11 +130,12 @@ def _draw_quantity(
     found: Callable[[str], np.ndarray] = lambda suffix: values(numbers, panel.quantity + suffix, depths)  # noqa: E731
     line, marker = style or ("0.6", "o")
     low, high = found("_null_low"), found("_null_high")
+    half = DODGE / 2 if style else 0.3
     if np.isfinite(low).any():
         for x, bottom, top in zip(place, low, high, strict=True):
-            axes.fill_between([x - 0.3, x + 0.3], bottom, top, color=line, alpha=0.25, linewidth=0)
+            axes.fill_between([x - half, x + half], bottom, top, color=line, alpha=0.25, linewidth=0)
         for x, mean in zip(place, found("_null_mean"), strict=True):
-            axes.plot([x - 0.3, x + 0.3], [mean, mean], color=line, linewidth=1)
+            axes.plot([x - half, x + half], [mean, mean], color=line, linewidth=1)
     axes.plot(place, found(""), color=line, linewidth=1.2, zorder=2)
     colours = [line] * len(depths) if style else list(depth_colours(depths).values())
     for x, value, bottom, top, colour in zip(place, found(""), found("_low"), found("_high"), colours, strict=True):
@@ -156,10 +158,14 @@ def _draw_similarity(
 
 
 def _finish(axes: Axes, panel: Panel, depths: Sequence[str]) -> None:
+    if not math.isnan(panel.level):  # before the scale, which wants something above 0
+        axes.axhline(panel.level, color="0.4", linestyle=":", linewidth=1, zorder=1)
     if panel.logarithmic:
         axes.set_yscale("log")
-    if not math.isnan(panel.level):
-        axes.axhline(panel.level, color="0.4", linestyle=":", linewidth=1, zorder=1)
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1,) if high > 1e3 * low else (1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     if panel.top is not None:
         axes.set_ylim(top=panel.top)
     long = max(map(len, depths)) > 8

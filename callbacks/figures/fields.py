@@ -77,12 +77,17 @@ def u_matrix_figure(grid: Grid[np.ndarray], wrapped: bool, warning: str = "") ->
     return sheet.figure
 
 
-def component_planes_figure(planes: Mapping[str, Mapping[str, Plane]]) -> Figure:
+def component_planes_figure(planes: Mapping[str, Mapping[str, Plane]]) -> Figure | None:
     """A row a statistic, a column a depth: where on the map the statistic is large (orange) or small (purple).
 
     Args:
         planes: by statistic and depth, all of the same depths.
+
+    Returns:
+        The figure; None if no depth has statistics.
     """
+    if not any(planes.values()):
+        return None
     grid = {name: {depth: field for depth, (field, _) in depths.items()} for name, depths in planes.items()}
     title = "Component planes: the leading component of each statistic over its channels, and its share of the variance"
     sheet = LatticeSheet(grid, title, size=2.0)

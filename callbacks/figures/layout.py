@@ -22,6 +22,7 @@ LINE = 0.17  # inches a line of text
 ENTRY = 1.75  # inches an entry of a legend
 LETTER = 0.072  # inches a letter of a row's name
 LETTER_OF_TITLE = 0.083
+LETTER_OF_HEAD = 0.08  # of the title over everything
 NARROWEST = 4.4  # inches of a figure, so that its title fits
 
 Value = TypeVar("Value")
@@ -62,7 +63,8 @@ class Sheet:
         inner = sum(widths) + gaps[0] * (len(widths) - 1)
         width = max(NARROWEST, left + inner + (1.1 if bar else 0.25))
         left += (width - left - inner - (1.1 if bar else 0.25)) / 2
-        lines = [*textwrap.wrap(title, int(11.5 * width)), *_wrapped_warning(warning, int(11.5 * width))]
+        letters = int(width / LETTER_OF_HEAD)
+        lines = [*textwrap.wrap(title, letters), *_wrapped_warning(warning, letters)]
         self._columns = max(1, int((width - 0.4) / ENTRY))
         foot = below + (0.15 + 1.1 * LINE * -(-legend // self._columns) if legend else 0)
         body = sum(heights) + gaps[1] * (len(heights) - 1)

@@ -23,7 +23,7 @@ SMOOTH = 300  # points from which on a curve is drawn as means over as many stre
 
 
 def losses_figure(runs: Mapping[str, Mapping[str, Mapping[str, Curve]]], warning: str = "") -> Figure | None:
-    """A row a run, a column each for the raw and the relative loss, one colour a depth, logarithmic.
+    """A row a run, a column each for the raw and the relative loss, one colour a depth; the raw loss is logarithmic.
 
     Args:
         runs: curves by run, quantity ("energy", "relative_energy") and depth. A quantity that no run has gets no
@@ -54,7 +54,10 @@ def losses_figure(runs: Mapping[str, Mapping[str, Mapping[str, Curve]]], warning
                 continue
             for depth, curve in run[quantity].items():
                 _draw(axes, curve, colours[depth])
-            axes.set_yscale("log")
+            if quantity == "energy":
+                axes.set_yscale("log")
+            else:
+                axes.set_ylim(bottom=0)
             axes.set_ylabel(LABELS[quantity][0], fontsize=8)
             axes.set_title(f"{tail(name, 30)}\n{LABELS[quantity][1]}" if name else LABELS[quantity][1], fontsize=8)
             axes.tick_params(labelsize=8, which="both")

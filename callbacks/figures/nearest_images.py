@@ -17,7 +17,7 @@ EMPTY = 225  # grey level of units where no image lands
 class Nearest(NamedTuple):
     """Which image stands for each tile of a map.
 
-    Args:
+    Attributes:
         ids: (tile rows, tile columns) int64; -1 where no image lands.
         block: units along a tile's side.
     """

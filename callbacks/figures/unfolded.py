@@ -142,5 +142,5 @@ def _legend(names: Sequence[str]) -> list[Line2D]:
         *dots,
         Line2D([], [], color="0.5", label="center", **look),
         Line2D([], [], color="white", label="ambiguous center", **look),
-        Line2D([], [], linestyle="", marker="x", color="black", label="paper_naive"),
+        Line2D([], [], linestyle="", marker="x", color="black", label="mean over the copies"),
     ]

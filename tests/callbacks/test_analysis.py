@@ -92,6 +92,17 @@ def number(value):
     return pytest.approx(value, rel=1e-5) if math.isfinite(value) else None
 
 
+def test_maps_are_compared_where_codes_have_equal_dimensions(tmp_path, root):
+    taps = {"CL1": "first", "again": "first", "CL2": "second"}
+    module = make_module(taps=taps)
+    with torch.no_grad():
+        module.maps["again"].prototypes.copy_(module.maps["CL1"].prototypes.view(3, 4, -1).roll(1, 1).flatten(0, 1))
+    _, found = analyse(tmp_path, root, module=module)
+    assert found["prototype_distance_CL1"] == {"CL1": pytest.approx(0), "again": pytest.approx(0), "CL2": None}
+    assert found["prototype_distance_again_null_mean"]["CL1"] > 0.1
+    assert "prototype_distance_CL2" not in found
+
+
 def test_splits_are_compared_at_equal_numbers(tmp_path, root):
     _, found = analyse(tmp_path, root)
     for name in COMPARED:
@@ -138,6 +149,15 @@ def test_values_are_scalars_once_and_a_fit_stays_light(tmp_path, root):
         assert f"validate/distance_in_{bound}/CL2" not in tags
     assert not any("cka" in tag for tag in tags)
     (event,) = events.Scalars("validate/distance_ratio/CL2")  # of the fit: the analysis repeats it
+
+
+def test_what_is_undefined_is_no_scalar(tmp_path, root):
+    _, found = analyse(tmp_path, root, make_module(statistics=["mean"]))
+    assert (found["pca_share_7"]["CL1"], found["pca_share_9"]["CL2"]) == (None, None), "of 6 and 8 dimensions"
+    assert found["pca_share_7"]["CL2"] is not None
+    tags = EventAccumulator(str(tmp_path / "run" / "v")).Reload().Tags()["scalars"]
+    assert "validate/pca_share_7/CL2" in tags
+    assert not {"validate/pca_share_7/CL1", "validate/pca_share_9/CL2"} & set(tags)
 
 
 def test_order_of_the_callbacks_changes_nothing(tmp_path, root):

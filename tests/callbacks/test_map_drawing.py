@@ -1,7 +1,7 @@
 import matplotlib
 import numpy as np
 
-from callbacks.map_drawing import class_shades, class_strip, density_image, region_image
+from callbacks.map_drawing import class_shades, class_sheet, density_image, region_image
 from callbacks.style import class_colours
 from tests.callbacks.laid_out import table
 
@@ -50,8 +50,8 @@ def test_regions_of_empty_and_one_class_tables():
     assert unit(image, 1, 3) == tuple(np.rint(255 * class_colours(1)[0]).astype(int))
 
 
-def test_strip_of_two_classes():
-    image = class_strip(table((0, 0, 1, 4), (1, 2, 3, 9), (1, 0, 0, 9), classes=2), ["ant", "a class with a long name"])
+def test_sheet_of_two_classes():
+    image = class_sheet(table((0, 0, 1, 4), (1, 2, 3, 9), (1, 0, 0, 9), classes=2), ["ant", "a class with a long name"])
     assert image.shape == (16 + 36, 2 * 48 + 6, 3)
     assert image.dtype == np.uint8
     names, image = image[:16], image[16:]
@@ -64,7 +64,19 @@ def test_strip_of_two_classes():
     assert (gap == 255).all()
     half = tuple(round(255 * c) for c in VIRIDIS(0.5**0.4)[:3])
     assert unit(second, 2, 3) == unit(second, 0, 0) == half, "half of the class each"
-    assert class_strip(table((0, 0, 0, 1), classes=1), ["ant"]).shape == (52, 48, 3)
+    assert class_sheet(table((0, 0, 0, 1), classes=1), ["ant"]).shape == (52, 48, 3)
+
+
+def test_a_sheet_has_four_classes_a_line():
+    hits = table(*((label, label % 3, label % 4, 1) for label in range(6)), classes=6)
+    image = class_sheet(hits, list("abcdef"))
+    assert image.shape == (2 * (16 + 36), 4 * 48 + 3 * 6, 3)
+    for label in range(6):
+        line, column = divmod(label, 4)
+        map_ = image[52 * line + 16 :, 54 * column :][:36, :48]
+        assert unit(map_, label % 3, label % 4) == BRIGHT
+        assert unit(map_, (label + 1) % 3, label % 4) == DARK
+    assert (image[52:, 2 * 54 :] == 255).all(), "white where there is no class"
 
 
 def test_shades_of_a_class_do_not_depend_on_the_other_units():

@@ -1,44 +1,45 @@
-import io
 from collections import Counter
 
 import numpy as np
 import pytest
-from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import MapPictures
-from callbacks.map_drawing import class_strip, density_image, region_image
+from callbacks.map_drawing import class_sheet, density_image, region_image
+from callbacks.map_pictures import growth_pictures
 from tests.callbacks.conftest import TAPS, make_data, make_module, make_trainer
+from tests.callbacks.events import pictures
 
-TAGS = {f"validate/{picture}/{depth}" for picture in ("density", "regions", "bmus_by_class") for depth in TAPS}
-
-
-def events(folder) -> EventAccumulator:
-    accumulator = EventAccumulator(str(folder / "run" / "v"), size_guidance={"images": 0, "scalars": 0})
-    accumulator.Reload()
-    return accumulator
+TAGS = {f"4_growth/{picture}/{depth}" for picture in ("density", "regions", "bmus_by_class") for depth in TAPS}
 
 
-def decode(event) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
+def scalar_steps(folder) -> list[int]:
+    events = EventAccumulator(str(folder / "run" / "v"), size_guidance={"scalars": 0}).Reload()
+    return [event.step for event in events.Scalars("validate/quantisation_error/CL1")]
 
 
 def test_the_analysis_draws_the_hits(tmp_path, make_tree):
     module = make_module()
     trainer = make_trainer(tmp_path, MapPictures())
     trainer.validate(module, datamodule=make_data(make_tree({"val": 3})), verbose=False)
-    found = events(tmp_path)
-    assert set(found.Tags()["images"]) == TAGS
+    found = pictures(tmp_path / "run" / "v")
+    assert set(found) == TAGS
     for depth in TAPS:
         hits = module.hits[depth].numpy().reshape(3, 3, 4)
         assert hits.sum() == 9
-        for picture, expected in (
+        names = [f"{name} (n = 3)" for name in ("ant", "bee", "cat")]
+        expected = growth_pictures(depth, hits, ["ant", "bee", "cat"], "torus")
+        for picture, inner in (
             ("density", density_image(hits.sum(0))),
             ("regions", region_image(hits)),
-            ("bmus_by_class", class_strip(hits, ["ant", "bee", "cat"])),
+            ("bmus_by_class", class_sheet(hits, names)),
         ):
-            (event,) = found.Images(f"validate/{picture}/{depth}")
-            assert np.array_equal(decode(event), expected), picture
+            (shown,) = found[f"4_growth/{picture}/{depth}"].values()
+            assert np.array_equal(shown, expected[f"4_growth/{picture}/{depth}"]), picture
+            times = shown.shape[1] // inner.shape[1]
+            large = inner.repeat(times, 0).repeat(times, 1)
+            starts = [top for top in range(len(shown)) if np.array_equal(shown[top:][: len(large)], large)]
+            assert len(starts) == 1, "the picture as it is, with words around it"
 
 
 @pytest.mark.parametrize(
@@ -56,15 +57,15 @@ def test_at_most_ten_pictures_a_tag(tmp_path, make_tree, settings):
     trainer = make_trainer(tmp_path, MapPictures(), **settings)
     trainer.fit(module, datamodule=make_data(root))
     trainer.validate(module, datamodule=make_data(root), verbose=False)
-    found = events(tmp_path)
-    assert set(found.Tags()["images"]) == TAGS
-    counts = Counter(len(found.Images(tag)) for tag in TAGS)
+    found = pictures(tmp_path / "run" / "v")
+    assert set(found) == TAGS
+    counts = Counter(len(found[tag]) for tag in TAGS)
     # With the analysis, where it does not repeat the last validation.
     expected = {20: 10, 4: 5, 9: 3, 1: 1}[settings["max_epochs"]]
     assert counts == {expected: len(TAGS)}
-    steps = {event.step for event in found.Images("validate/density/CL1")}
+    steps = set(found["4_growth/density/CL1"])
     assert len(steps) == expected
-    scalars = [event.step for event in found.Scalars("validate/quantisation_error/CL1")]
+    scalars = scalar_steps(tmp_path)
     assert steps <= set(scalars), "pictures and scalars stand at the same steps"
     assert max(steps) == max(scalars)
     assert len(scalars) == len(set(scalars))
@@ -77,9 +78,8 @@ def test_other_maps_at_the_same_step_are_drawn(tmp_path, make_tree):
     trainer.fit(make_module(), datamodule=make_data(root))
     alone = make_trainer(tmp_path / "alone", callback)
     alone.validate(make_module(), datamodule=make_data(root), verbose=False)
-    found = events(tmp_path / "alone")
-    assert set(found.Tags()["images"]) == TAGS
-    assert [event.step for event in found.Scalars("validate/quantisation_error/CL1")] == [0]
+    assert set(pictures(tmp_path / "alone" / "run" / "v")) == TAGS
+    assert scalar_steps(tmp_path / "alone") == [0]
 
 
 def test_a_single_class_and_no_logger(tmp_path, make_tree):
@@ -88,3 +88,14 @@ def test_a_single_class_and_no_logger(tmp_path, make_tree):
     with pytest.warns(UserWarning, match="has a single class"):
         trainer.validate(make_module(), datamodule=make_data(root), verbose=False)
     assert not (tmp_path / "figures").exists(), "without a logger there is nothing to draw in"
+
+
+def test_a_legend_names_few_classes_and_not_many():
+    hits = np.zeros((21, 3, 4), int)
+    hits[20, 1, 2] = 7
+    few, many = (
+        growth_pictures("CL1", hits[-n:], [f"class {k}" for k in range(n)], "plane")["4_growth/regions/CL1"]
+        for n in (20, 21)
+    )
+    assert len(few) == len(many) + 10 * 18, "10 lines of two classes"
+    assert "4_growth/bmus_by_class/CL1" not in growth_pictures("CL1", 0 * hits, ["a"] * 21, "plane")

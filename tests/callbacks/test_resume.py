@@ -56,3 +56,14 @@ def test_other_settings_are_refused_by_name(tree, tmp_path):
 def test_without_a_run_a_new_one_starts(tree, tmp_path):
     cli = train.main([*options(tree, tmp_path, stages="[]"), "--resume"])
     assert (run_folder(cli.trainer) / "maps.safetensors").is_file()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"whole": 3, "command": "fit"}', '{"whole": []}', b"\xff"])
+@pytest.mark.parametrize("name", ["stages.json", "config.yaml"])
+def test_a_broken_file_of_the_run_is_named(tree, tmp_path, name, content):
+    train.main(options(tree, tmp_path, stages="[]"))
+    path = tmp_path / "somscope" / "version_0" / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=rf"^'{path}' is broken|--resume: the settings differ") as refusal:
+        train.main([*options(tree, tmp_path, stages="[]"), "--resume"])
+    assert "\n" not in str(refusal.value)

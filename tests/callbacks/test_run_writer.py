@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors import safe_open
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import RunWriter
 from tests.callbacks.conftest import TAPS, make_data, make_module, make_trainer
@@ -142,6 +143,8 @@ def test_undefined_measures_become_null(tmp_path, make_tree):
     assert math.isnan(module.results["collision_lift"]["CL1"])
     measures = json.loads((tmp_path / "run" / "v" / "measures.json").read_text())
     assert measures["validate"]["collision_lift"] == {"CL1": None, "CL2": None}
+    events = EventAccumulator(str(tmp_path / "run" / "v")).Reload()
+    assert not any("collision_lift" in tag for tag in events.Tags()["scalars"]), "nor are they logged"
 
 
 def null(value: float) -> float | None:

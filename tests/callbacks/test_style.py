@@ -8,6 +8,7 @@ def test_depths_keep_their_colours():
     colours = depth_colours(["CL1", "CL2", "CL3", "CL4"])
     assert list(colours.items()) == [("CL1", "#0072B2"), ("CL2", "#E69F00"), ("CL3", "#009E73"), ("CL4", "#D55E00")]
     assert depth_colours(["other"])["other"] == colours["CL1"], "by position, not by name"
+    assert depth_colours(["CL0", *colours]) == {"CL0": "#7A4B26", **colours}, "raw pixels move no other"
     many = list(depth_colours([str(k) for k in range(10)]).values())
     assert len(set(many[:8])) == 8
     assert many[8:] == many[:2]

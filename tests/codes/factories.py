@@ -106,3 +106,15 @@ class Mixed(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         maps = self.conv(images)
         return self.windows(maps).sum() + self.sequence(maps).sum()
+
+
+def raises_attribute_error():
+    return nn.Nothing()
+
+
+def raises_runtime_error():
+    raise RuntimeError("two\nlines")
+
+
+def raises_type_error():
+    return nn.Linear()

@@ -206,7 +206,9 @@ def test_what_is_done_needs_no_space(tmp_path, monkeypatch):
     writer.close()
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    make_writer(tmp_path).create({})
+    again = make_writer(tmp_path)
+    again.create({})
+    assert len(again.open()) == 1, "one batch is left to write"
 
 
 def test_two_commands_do_not_fill_one_store(tmp_path):

@@ -1,3 +1,4 @@
+import os
 import pickle
 
 import numpy as np
@@ -106,6 +107,14 @@ def test_one_sample_is_a_row_of_a_batch(folder):
     assert (sample["label"], sample["id"]) == (0, 4)
     assert torch.equal(sample["codes"]["CL2"], batch["codes"]["CL2"][0])
     assert int(sample["dead"]["CL1"]) == int(batch["dead"]["CL1"][0])
+
+
+def test_a_store_beyond_memory_is_read_by_processes(folder, monkeypatch):
+    assert CodeData(folder).num_workers == 0
+    pages = CodeData(folder).store.bytes // os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(os, "sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else 4096)
+    assert CodeData(folder).num_workers == 4
+    assert CodeData(folder, num_workers=1).num_workers == 1
 
 
 def test_what_is_served_is_the_callers_own(folder):

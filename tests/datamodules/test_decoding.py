@@ -37,7 +37,11 @@ def test_every_colour_mode_becomes_rgb(tmp_path, mode):
 @pytest.mark.parametrize("name", ["image.png", "image.tif", "image.pgm"])
 def test_sixteen_bits_are_scaled_to_eight(tmp_path, name):
     grey = np.tile(np.linspace(0, 255, 14).astype(np.uint8)[:, None], (1, 9))
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / name)
+    sixteen = grey.astype(np.uint16) * 257
+    if name == "image.pgm":  # Pillow writes it from version 11 on, but has read it for long
+        (tmp_path / name).write_bytes(b"P5 9 14 65535\n" + sixteen.astype(">u2").tobytes())
+    else:
+        Image.fromarray(sixteen).save(tmp_path / name)
     assert_grey(tmp_path / name, grey)
     assert problems(tmp_path / name) == [None]
 

@@ -1,8 +1,11 @@
+import os
+import signal
+
 import pytest
 import torch
 from torch.utils.data import Dataset
 
-from datamodules.loaders import ImageLoader, ResumableLoader, TrainingLoader
+from datamodules.loaders import ImageLoader, Loader, ResumableLoader, TrainingLoader
 from datamodules.samplers import ShuffleSampler
 
 DATA = torch.arange(23)
@@ -62,3 +65,30 @@ def test_a_training_loader_does_both():
     rest = [batch["id"].tolist() for batch in resumed]
     assert [first["id"].tolist(), *rest] == [batch["id"].tolist() for batch in make()]
     assert first["image"].max() <= 1
+
+
+class Workers(Dataset):
+    """Of an item: the process that gave it, and whether SIGTERM ends that."""
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, position):
+        return os.getpid(), signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_ctrl_c_that_reaches_a_worker_too_leaves_it_at_work():
+    iterator = iter(Loader(Workers(), num_workers=1))
+    worker = int(next(iterator)[0])
+    os.kill(worker, signal.SIGINT)
+    assert worker != os.getpid()
+    assert [int(process) for process, _ in iterator] == [worker] * 11
+
+
+def test_a_worker_can_be_ended_whatever_its_process_does_with_sigterm():
+    """Lightning's handler only notes it: forked, it made multiprocessing wait for the worker for ever."""
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        assert all(bool(ends) for _, ends in Loader(Workers(), num_workers=1))
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -169,3 +169,15 @@ def test_a_class_with_too_few_is_named(source):
     message = r"asks for 6 train images of a class, but 2 of 3 classes have fewer, e\.g\. 'ant' has 5"
     with pytest.raises(ValueError, match=message):
         draw(source, {"train": 6})
+
+
+def test_an_unknown_class_comes_with_those_that_there_are(source):
+    with pytest.raises(ValueError, match=r"no class is called 'zz'; there are .*cat.*, give one of these"):
+        only_classes(source, ["zz"])
+
+
+def test_a_listing_that_is_no_text_is_named(source, tmp_path):
+    path = tmp_path / "listing.bin"
+    path.write_bytes(b"\xff\xfe\x80")
+    with pytest.raises(ValueError, match=r"data\.ids '.*listing\.bin' is no text: give a text file"):
+        only_listed(source, path)

@@ -96,6 +96,16 @@ def test_it_says_how_many_images_it_took(tree, tmp_path, caplog):
     assert "maps start from the codes of 16 training images" in caplog.text
 
 
+@pytest.mark.parametrize("batch", [1, 4, 5])
+def test_it_says_how_many_images_no_batch_takes(tree, tmp_path, caplog, batch):
+    data = make_data(tree, batch_size=batch)
+    with caplog.at_level("INFO"):
+        make_trainer(tmp_path, max_epochs=1).fit(make_model(), datamodule=data)
+    images = len(data.train_dataloader().dataset)
+    said = f"{images % batch} of {images} training images, others each time, fill no batch"
+    assert (said in caplog.text) == bool(images % batch)
+
+
 def test_maps_that_were_fit_do_not_start_again(tree, tmp_path):
     model = make_model(rule="batch")
     make_trainer(tmp_path).fit(model, datamodule=make_data(tree))

@@ -29,6 +29,23 @@ def test_settings_that_would_change_what_is_learnt_are_refused(make_tree, tmp_pa
         make_trainer(tmp_path, **settings).fit(make_model(), datamodule=data)
 
 
+def test_a_stage_that_would_do_nothing_is_refused_and_no_other(make_tree, tmp_path):
+    data, model = make_data(make_tree({"train": 4, "val": 2})), make_model()
+    with pytest.raises(ValueError, match=r"trainer\.limit_train_batches is 0"):
+        make_trainer(tmp_path, limit_train_batches=0).fit(model, datamodule=data)
+    with pytest.raises(ValueError, match=r"trainer\.max_epochs is 0"):
+        make_trainer(tmp_path, max_epochs=0).fit(model, datamodule=data)
+    trainer = make_trainer(tmp_path, limit_val_batches=0, limit_test_batches=0)
+    trainer.fit(model, datamodule=data)
+    assert model.samples_seen == 24
+    with pytest.raises(ValueError, match=r"trainer\.limit_val_batches is 0"):
+        trainer.validate(model, datamodule=data)
+    with pytest.raises(ValueError, match=r"trainer\.limit_test_batches is 0"):
+        trainer.test(model, datamodule=data)
+    trainer = make_trainer(tmp_path, limit_train_batches=0, max_epochs=0, check_val_every_n_epoch=0)
+    assert trainer.validate(model, datamodule=data, verbose=False)
+
+
 @pytest.mark.parametrize("rule", ["batch", "ema"])
 def test_checkpoints_by_time_are_refused_where_lightning_would_write_none(make_tree, tmp_path, rule):
     def trainer():

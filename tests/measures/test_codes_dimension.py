@@ -22,6 +22,15 @@ def test_neighbours_are_scikit_learns(values, monkeypatch):
     assert second.tolist() == pytest.approx(distances[:, 2].tolist(), rel=1e-6)
 
 
+def test_neighbours_are_exact_far_from_the_origin_and_in_many_dimensions():
+    codes = torch.cat((uniform(40, 300) + 1e4, uniform(40, 300)[:9] + 1e4))  # 9 of them twice
+    far = (codes[:, None] - codes).square().sum(2).sqrt().fill_diagonal_(math.inf).sort(1).values
+    nearest, second = nearest_two(codes)
+    torch.testing.assert_close(nearest, far[:, 0], rtol=1e-9, atol=0)
+    torch.testing.assert_close(second, far[:, 1], rtol=1e-9, atol=0)
+    assert int((nearest == 0).sum()) == 18
+
+
 def test_the_likelihood_of_censored_ratios():
     codes = uniform(100, 3)
     nearest, second = nearest_two(codes)

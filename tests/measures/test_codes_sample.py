@@ -70,3 +70,10 @@ def test_fewer_codes_than_places_and_refusals():
         metric.update(torch.arange(2), torch.arange(2), torch.zeros(2, 4))
     with pytest.raises(ValueError, match="samples=0"):
         CodeSample(0, 3)
+
+
+def test_a_single_code_keeps_its_shape():
+    metric = CodeSample(samples=3, dimensions=1)
+    assert [tuple(part.shape) for part in metric.sampled()] == [(0,), (0,), (0, 1)]
+    metric.update(id=torch.tensor([7]), label=torch.tensor([2]), codes=torch.tensor([[0.5]]))
+    assert [part.tolist() for part in metric.sampled()] == [[7], [2], [[0.5]]]

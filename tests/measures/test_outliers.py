@@ -67,3 +67,8 @@ def test_copies_of_the_bank_have_finite_scores():
     codes[:12] += torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
     scores = CodeBank(codes, torch.arange(25) % 2, neighbours=5).scores(codes)
     assert all(value.isfinite().all() for name, value in scores.items() if name != "lid")
+
+
+def test_among_neighbours_that_are_all_equally_far_the_dimension_is_undefined():
+    bank = CodeBank(torch.zeros(25, 3), torch.zeros(25, dtype=torch.int64), neighbours=5)
+    assert bank.scores(torch.ones(2, 3))["lid"].isnan().all()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from measures import prototype_distance
+from measures import prototype_distance, prototype_similarity
 from som import Lattice
 
 LATTICE = Lattice(3, 4)
@@ -48,3 +48,21 @@ def test_bad_input():
     reference[3, 1] = math.nan
     with pytest.raises(ValueError, match="row 3 holds NaN"):
         prototype_distance(reference, reference, LATTICE)
+
+
+def test_depths_of_equal_dimensions_are_compared_each_with_each():
+    maps = {"CL1": normal(12, 5), "CL2": normal(12, 4), "CL3": normal(12, 5, seed=1), "CL4": normal(12, 4, seed=2)}
+    found = prototype_similarity(maps, LATTICE)
+    assert set(found) == {f"prototype_distance_{d}{end}" for d in maps for end in ("", "_null_mean")}
+    expected = prototype_distance(maps["CL1"], maps["CL3"], LATTICE)
+    row, chance = found["prototype_distance_CL3"], found["prototype_distance_CL3_null_mean"]
+    assert list(row) == list(maps)
+    assert row["CL1"] == found["prototype_distance_CL1"]["CL3"] == expected.mean
+    assert chance["CL1"] == expected.chance
+    assert row["CL3"] == pytest.approx(0, abs=1e-6)
+    assert math.isnan(row["CL2"])
+    assert math.isnan(row["CL4"])
+
+
+def test_nothing_is_said_where_no_two_depths_have_equal_dimensions():
+    assert prototype_similarity({"CL1": normal(12, 5), "CL2": normal(12, 4)}, LATTICE) == {}

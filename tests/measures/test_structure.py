@@ -5,6 +5,7 @@ import torch
 
 from measures import (
     Estimate,
+    by_quantity,
     class_structure,
     collision_lift,
     compare_structure,
@@ -173,3 +174,52 @@ def test_refusals(blobs):
         class_structure(blobs, Lattice(3, 4))
     with pytest.raises(ValueError, match="permutations must be 1 or more"):
         class_structure(blobs, LATTICE, permutations=0)
+
+
+def test_estimates_of_several_depths_become_plain_numbers(blobs, found):
+    other = class_structure(blobs.flip(0), LATTICE, train=blobs, permutations=60)
+    table = by_quantity({"CL1": found, "CL2": other})
+    assert table["collision_lift"] == {"CL1": found["collision_lift"].value, "CL2": other["collision_lift"].value}
+    assert table["label_transfer_null_high"]["CL2"] == other["label_transfer"].null_high
+    assert "samples_low" not in table, "an interval that no depth has"
+    assert set(found) <= set(table)
+
+
+def test_bounds_that_one_depth_has_are_kept():
+    table = by_quantity({"CL1": {"x": Estimate(1.0)}, "CL2": {"x": Estimate(2.0, low=1.5)}})
+    assert set(table) == {"x", "x_low"}
+    assert math.isnan(table["x_low"]["CL1"])
+    assert table["x_low"]["CL2"] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (torch.full((2, 12), 1.5), "whole numbers from 0; got 1.5: give"),
+        (torch.full((2, 12), -1), "whole numbers from 0; got -1: give"),
+        (torch.full((2, 12), torch.nan), "got nan"),
+        (torch.full((2, 12), torch.inf), "got inf"),
+        (torch.ones(2, 12, dtype=torch.int64).numpy(), r"got a ndarray: give torch\.as_tensor"),
+        (torch.ones(2, 11, dtype=torch.int64), r"hits must be \(classes, 12\)"),
+    ],
+)
+def test_what_is_no_table_of_counts_is_refused(wrong, message):
+    lattice, right = Lattice(3, 4), torch.ones(2, 12, dtype=torch.int64)
+    for call in (
+        lambda: class_structure(wrong, lattice),
+        lambda: class_structure(right, lattice, train=wrong),
+        lambda: compare_structure(wrong, right, lattice),
+        lambda: compare_structure(right, wrong, lattice),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_whole_numbers_of_any_type_are_counts():
+    hits = torch.randint(0, 9, (2, 12), generator=torch.Generator().manual_seed(0))
+    found, floats = (class_structure(table, Lattice(3, 4), permutations=5) for table in (hits, hits.float()))
+    assert repr(found) == repr(floats)  # NaN is equal to itself in it
+
+
+def test_no_depth_has_no_quantity():
+    assert by_quantity({}) == {}

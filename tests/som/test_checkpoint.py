@@ -134,3 +134,17 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
     monkeypatch.setattr("som.checkpoint.processes", lambda: (1, 2))
     Checkpoint(tmp_path / "fit", {}).write(som._fit)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_random_state_a_fit_goes_on_with_its_own_seed(tmp_path, monkeypatch):
+    codes, path = blobs(60), tmp_path / "fit"
+    assert Checkpoint(path, {}).seed is None
+    stop_after(monkeypatch, 3)
+    with pytest.raises(Stopped):
+        make(path, rule="gradient", alpha=(0.7, 0.2), random_state=None).fit(codes)
+    monkeypatch.undo()
+    seed = read_tensors(path)[1]["settings"]["seed"]
+    assert Checkpoint(path, {}).seed == seed
+    resumed = make(path, rule="gradient", alpha=(0.7, 0.2), random_state=None).fit(codes)
+    assert resumed._fit.plan.seed == seed
+    assert resumed.n_iter_ == 6

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from som import check_finite, check_shape
+from som.checks import LARGEST, check_codes
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")])
@@ -26,3 +27,15 @@ def test_shapes_are_named():
         check_shape(torch.zeros(2, 3, 4), 4)
     with pytest.raises(ValueError, match=r"codes have 3 dimensions but the map was made for 5"):
         check_shape(torch.zeros(2, 3), 5)
+
+
+def test_codes_that_float32_cannot_square_are_named():
+    codes = torch.zeros(5, 3)
+    codes[3, 1] = -2 * LARGEST
+    with pytest.raises(ValueError, match=r"at most 1e\+15 in absolute value.*row 13 holds more \(1 of 5 rows do\)"):
+        check_codes(codes, first=10)
+    codes[4, 1] = torch.nan
+    with pytest.raises(ValueError, match="row 4 holds NaN or infinity"):
+        check_codes(codes)
+    check_codes(torch.full((400, 300), LARGEST))
+    check_codes(torch.zeros(0, 3))

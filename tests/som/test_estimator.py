@@ -8,8 +8,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from som import SOM
+from som.storage import read_tensors, write_tensors
 from tests.som import reference
 from tests.som.test_batch_fit import blobs
 
@@ -191,6 +193,14 @@ def test_a_copy_goes_on_by_itself(rule, travel):
     assert len(pickle.dumps(som)) < 40_000  # and holds no codes
 
 
+def test_a_fit_that_is_interrupted_holds_no_codes(monkeypatch):
+    monkeypatch.setattr(tqdm, "update", lambda bar: (_ for _ in ()).throw(KeyboardInterrupt))
+    som = make()
+    with pytest.raises(KeyboardInterrupt):
+        som.fit(np.random.default_rng(0).random((20_000, 5), np.float32))
+    assert len(pickle.dumps(som)) < 40_000
+
+
 def test_a_clone_is_not_fitted_and_shares_nothing():
     som = make(standardise=True).fit(blobs(60))
     other = clone(som)
@@ -233,3 +243,43 @@ def test_names_of_features_and_a_bar(capfd):
 
 def test_default_width_is_half_the_longer_side():
     assert SOM(3, 8, epochs=2).fit(blobs(60)).progress_.sigma == pytest.approx([4.0, (4.0 * 0.5) ** 0.5])
+
+
+def test_what_is_refused_leaves_the_map_as_it_was(tmp_path):
+    codes, bad = blobs(60), torch.full((9, 6), torch.nan)
+    fresh, som = make(), make().fit(codes)
+    before = som.prototypes_.copy()
+    for use in (fresh.fit, fresh.partial_fit, som.fit):
+        with pytest.raises(ValueError, match="row 0 holds NaN"):
+            use(bad)
+    with pytest.raises(NotFittedError):
+        fresh.predict(codes)
+    assert fresh.partial_fit(codes).n_iter_ == 1
+    (tmp_path / "fit").write_text("no checkpoint")
+    with pytest.raises(ValueError, match="is no map"):
+        som.set_params(checkpoint=tmp_path / "fit").fit(codes)
+    assert (som.prototypes_ == before).all()
+    assert (som.predict(codes) == torch.tensor(som.labels_)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sigma": 1.5}, "sigma must be two numbers"),
+        ({"alpha": 0.5}, "alpha must be two numbers"),
+        ({"rows": 2.5}, "a whole number of rows"),
+        ({"sigma": (1.0, -1.0), "schedule": "linear"}, "sigma must start above 0"),
+    ],
+)
+def test_parameters_are_refused_before_the_first_epoch(options, message):
+    with pytest.raises(ValueError, match=message):
+        make().set_params(**options).fit(blobs(60))
+
+
+def test_a_file_with_unknown_settings_is_refused(tmp_path):
+    make().fit(blobs(60)).save(tmp_path / "map")
+    tensors, metadata = read_tensors(tmp_path / "map")
+    metadata["settings"]["colour"] = "red"
+    write_tensors(tmp_path / "map", tensors, metadata)
+    with pytest.raises(ValueError, match="settings that this version does not know: colour"):
+        SOM.load(tmp_path / "map")

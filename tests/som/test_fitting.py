@@ -3,7 +3,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from som import SOM, Schedule
-from som.fitting import Fit, Plan, over_processes, processes, seeded
+from som.fitting import NARROW, Fit, Plan, over_processes, processes, seeded
 from tests.som.test_batch_fit import blobs
 
 RULES = {"batch": {}, "gradient": {"alpha": (0.7, 0.2)}, "ema": {"alpha": (0.9, 0.3)}}
@@ -69,6 +69,8 @@ def test_progress_falls_on_structured_codes():
     [
         ({"search": "binary"}, "search 'binary' is unknown; choose one of 'auto', 'dense', 'pruned'"),
         ({"epochs": 0}, "epochs must be an integer of at least 1; got epochs=0"),
+        ({"sigma": Schedule(1.0, -1.0, "linear")}, "sigma must start above 0 and not end below; got 1.0 to -1.0"),
+        ({"alpha": Schedule(-1.0, 1.0, "linear")}, "alpha must be at least 0; got -1.0 to 1.0"),
         ({"batch_size": 2.5}, "batch_size must be an integer of at least 1; got batch_size=2.5"),
     ],
 )
@@ -91,3 +93,12 @@ def test_one_process_adds_nothing():
     assert processes() == (0, 1)
     assert over_processes(1.5, 2, device=torch.device("cpu")) == [1.5, 2]
     assert Fit.state.fget(None) == {}
+
+
+def test_a_width_of_0_is_the_bmu_alone():
+    codes = blobs()
+    options = {"schedule": "linear", "sigma": (1.6, 0.0), "alpha": (0.5, 0.5), "init": blobs(15), "shuffle": False}
+    som = make("gradient", **options).fit(codes)
+    assert som.partial_fit(codes).progress_.sigma[-1] == NARROW  # and goes on beyond the last epoch
+    one, other = (make("batch", schedule="linear", sigma=(width, 0.0), epochs=1) for width in (NARROW, 1e-30))
+    assert (one.fit(codes).prototypes_ == other.fit(codes).prototypes_).all()

@@ -117,3 +117,24 @@ def test_products_of_chosen_pairs():
     a, b = draw(6, 5), draw(4, 5, seed=1)
     rows, columns = torch.tensor([0, 0, 2, 5, 5, 5]), torch.tensor([3, 1, 0, 3, 2, 0])
     torch.testing.assert_close(products(a, b, rows, columns), (a @ b.T)[rows, columns])
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf, 1e25])
+def test_what_float32_cannot_square_is_refused(bound, poison):
+    codes, prototypes = draw(40, 5), draw(28, 5, seed=1)
+    codes[7, 2] = poison
+    index = Index(prototypes)
+    with pytest.raises(ValueError, match=r"squared distances float32; got lengths up to .*lower alpha"):
+        find_nearest(codes, index, BOUNDS[bound](index))
+
+
+def test_no_warning_of_torch_comes_through_and_no_filter_is_touched():
+    import warnings
+
+    som_index._silence_sparse.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        products(draw(6, 5), draw(4, 5), torch.tensor([0, 2]), torch.tensor([3, 1]))
+        assert warnings.filters == before

@@ -75,8 +75,10 @@ def test_neighbours_on_torus_and_plane():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 4), r"at least 1 row; got rows=0"),
-        ((3, -1), r"at least 1 column; got cols=-1"),
+        ((0, 4), "a whole number of rows, at least 1; got rows=0"),
+        ((3, -1), "a whole number of cols, at least 1; got cols=-1"),
+        ((2.0, 4), "got rows=2.0"),
+        ((3, "4"), "got cols='4'"),
         ((3, 4, "sphere"), r"topology 'sphere' is unknown; choose 'torus' or 'plane'"),
     ],
 )

@@ -168,3 +168,18 @@ def test_energy_of_other_winners(winner, kind):
 
 def test_it_prints_its_sizes():
     assert "rows=3, cols=4, topology='torus', dimensions=5" in repr(SelfOrganizingMap(3, 4, 5))
+
+
+def test_codes_that_are_too_large_are_refused():
+    som, codes = ready(), draw(6, 5)
+    codes[4, 1] = 1e16
+    for use in (som, lambda codes: som.energy(codes, 1.0), som.initialise):
+        with pytest.raises(ValueError, match="row 4 holds more"):
+            use(codes)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-13, 1e14])
+def test_the_cosine_knows_no_scale(scale):
+    som, codes = ready(distance="cosine"), draw(9, 5, seed=2)
+    torch.testing.assert_close(som(codes * scale).distance, som(codes).distance, rtol=1e-5, atol=1e-6)
+    assert torch.equal(som(codes * scale).bmu, som(codes).bmu)

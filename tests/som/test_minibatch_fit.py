@@ -1,5 +1,8 @@
+import warnings
+
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from som import SOM
 from som.fitting import seeded
@@ -123,3 +126,23 @@ def test_cosine_prototypes_have_length_1_at_every_step(winner, monkeypatch):
     assert len(lengths) >= 6  # 3 batches in 2 epochs
     for length in lengths:
         torch.testing.assert_close(length, torch.ones(15))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_schedules_move_within_the_epoch_of_a_loader(rule):
+    codes, start = blobs(60, 3), blobs(15, 3)
+    options = {"rule": rule, "init": start, "shuffle": False, "epochs": 1, "batch_size": 15} | RULES[rule]
+    array, loader = make(**options).fit(codes), make(**options).fit(DataLoader(codes, batch_size=15))
+    torch.testing.assert_close(loader.prototypes_, array.prototypes_, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [5, 46])  # by dense weights, and by sums
+def test_a_rate_that_overshoots_is_told_once_and_one_that_diverges_ends_the_fit(batch_size):
+    options = {"rule": "gradient", "batch_size": batch_size, "sigma": (5.0, 5.0), "shuffle": False}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        make(**options, alpha=(1.5, 1.5)).fit(blobs(60, 3))
+    assert [str(one.message)[:20] for one in told] == ["alpha 1.5 overshoots"]
+    make(**options, alpha=(1.0, 1.0)).fit(blobs(60, 3))  # warnings are errors
+    with pytest.warns(UserWarning, match="alpha 9 overshoots"), pytest.raises(ValueError, match="lower alpha"):
+        make(**options, alpha=(9.0, 9.0), epochs=60).fit(blobs(60, 3))

@@ -1,10 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from som import Schedule
+from som.schedules import between
 
 KINDS = ["linear", "exponential", "cosine", "inverse"]
 
@@ -58,3 +60,12 @@ def test_inverse_is_minisoms_asymptotic_decay():
     schedule, steps = Schedule(0.6, 0.2, "inverse"), 17
     for step in range(steps):
         assert schedule(step / steps) == pytest.approx(0.6 / (1 + step / (steps / 2)))
+
+
+def test_a_parameter_is_two_numbers():
+    assert between("sigma", [2, np.float32(1)], "linear") == Schedule(2, 1, "linear")
+    for ends in (1.5, None, (1.0,), (1.0, 2.0, 3.0), ("a", 1.0), "ab"):
+        with pytest.raises(
+            ValueError, match="sigma must be two numbers, its values at the first and at the last sample"
+        ):
+            between("sigma", ends, "linear")

@@ -1,7 +1,9 @@
+import math
+
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from som import sources as som_sources
 from som.sources import ArraySource, LoaderSource, is_source, open_source
@@ -103,3 +105,26 @@ def test_refusals():
         open_source(DataLoader([{"code": torch.zeros(3)}]), CPU)
     with pytest.raises(ValueError, match=r"must yield \(B, D\) tensors"):
         open_source(DataLoader(torch.zeros(4, 3, 2)), CPU)
+    uneven = open_source(
+        DataLoader([torch.zeros(3), torch.zeros(3), torch.zeros(2), torch.zeros(2)], batch_size=2), CPU
+    )
+    with pytest.raises(ValueError, match="codes have 2 dimensions but the map was made for 3"):
+        list(uneven.batches())
+
+
+class Stream(IterableDataset):
+    def __init__(self, codes):
+        self.codes = codes
+
+    def __iter__(self):
+        return iter(self.codes)
+
+
+def test_a_stream_has_no_length_and_must_flow_again():
+    assert open_source(DataLoader(CODES, batch_size=5), CPU).length == 5
+    source = open_source(DataLoader(Stream(CODES), batch_size=5), CPU)
+    assert source.length == math.inf
+    assert torch.equal(torch.cat(list(source.batches())), CODES)
+    once = open_source(DataLoader(Stream(iter(CODES)), batch_size=23), CPU)
+    with pytest.raises(ValueError, match="yields no batch any more"):
+        list(once.batches())

@@ -54,3 +54,8 @@ def test_refusals(tmp_path):
     (tmp_path / "half").write_bytes((tmp_path / "half").read_bytes()[:-8])
     with pytest.raises(ValueError, match="is no map"):
         read_tensors(tmp_path / "half")
+
+
+def test_settings_alone(tmp_path):
+    write_tensors(tmp_path / "map", TENSORS, SETTINGS)
+    assert read_tensors(tmp_path / "map", settings_only=True) == ({}, SETTINGS)

@@ -34,3 +34,10 @@ def test_distances_match_loops(som):
     expected = reference.squared_distances(encoded, prototypes)
     expected = expected / 2 if som.distance == "cosine" else expected.sqrt()
     torch.testing.assert_close(stream_distances(som, ArraySource(codes, DEVICE)), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_distances_have_the_type_that_is_asked_for_and_no_gradient(som):
+    codes = reference.draw(6, 4, seed=3).requires_grad_()
+    distances = stream_distances(som, ArraySource(codes, DEVICE), torch.float32)
+    assert distances.dtype == torch.float32
+    assert not distances.requires_grad

@@ -42,6 +42,15 @@ def test_fixed_point_sums_hold_4_million_codes_of_the_largest_size():
     assert sums.codes.tolist() == [[0.0], [-3.0 * 2**22]]
 
 
+@pytest.mark.parametrize("samples", [1, 2**22, 2**22 + 1, 10**9])
+def test_no_number_of_codes_overflows(samples):
+    sums = UnitSums(torch.zeros(1, 1), 3.0, samples)
+    sums.add(torch.full((1, 1), 3.0), torch.tensor([0]))
+    assert int(sums.total) * samples < 2**63
+    assert int(sums.total) * samples >= 2**40
+    assert sums.codes.item() == 3.0
+
+
 def test_sums_of_zeros():
     sums = UnitSums(torch.zeros(2, 1), 0.0)
     sums.add(torch.zeros(3, 1), torch.tensor([0, 1, 1]))

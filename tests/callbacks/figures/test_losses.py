@@ -20,7 +20,8 @@ def test_raw_and_relative_in_the_paper_s_colours():
         assert [line.get_color() for line in axes.lines] == list(depth_colours(depths).values())
         for line, (steps, values) in zip(axes.lines, found.values(), strict=True):
             np.testing.assert_allclose(line.get_xydata(), np.stack([steps, values], axis=1))
-        assert axes.get_yscale() == "log"
+    assert [axes.get_yscale() for axes in figure.axes] == ["log", "linear"]
+    assert figure.axes[1].get_ylim()[0] == 0
     assert figure.axes[0].get_ylabel() == "raw loss (code units squared)"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(depths)
 

@@ -41,7 +41,7 @@ def test_a_class_across_a_seam_stays_in_one_piece():
     title = figure._suptitle.get_text()
     assert "3 x 3" in title
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["ant", "bee", "center", "ambiguous center", "paper_naive"]
+    assert labels == ["ant", "bee", "center", "ambiguous center", "mean over the copies"]
 
 
 def test_a_center_past_the_last_unit_is_drawn_within_the_frame():

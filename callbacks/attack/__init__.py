@@ -1,0 +1,1 @@
+"""The attack stage: attacks, their controls, the ledger, and what is told by depth."""
