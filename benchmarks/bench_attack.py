@@ -1,6 +1,6 @@
 """Times the attack stage against the bare Foolbox attack on the same batches plus one pass of the codes.
 
-python -m benchmarks.bench_attack [--attacks pgd ...] [--runs 5] [--batch 10] [--steps 10] [--backbone NAME]
+python -m benchmarks.bench_attack [--attacks pgd ...] [--runs 5] [--batch 10] [--device cuda]
 
 The images are the embedded photographs that the backbone gets right, channels last in both. Bare: `attack(model,
 images, labels, epsilons=...)` as Foolbox is used, then codes and logits of what it found. Stage: what happens to a
@@ -53,8 +53,10 @@ class Clock(pl.Callback):
 
 def bare(module: CodeSOM, batches: Sequence[tuple[Tensor, Tensor]], spec: AttackSpec) -> float:
     """Seconds of the attack alone, and one pass of the codes of what it found."""
+    device = batches[0][0].device
+    module.to(device)  # a stage ends on the CPU
     start = time.perf_counter()
-    model = foolbox.PyTorchModel(module.extractor.backbone, bounds=(0, 1), device="cpu")
+    model = foolbox.PyTorchModel(module.extractor.backbone, bounds=(0, 1), device=device)
     epsilon = spec.pixels(spec.epsilons[0]) if spec.kind == "bounded" else None
     for images, labels in batches:
         with warnings.catch_warnings():
@@ -62,18 +64,21 @@ def bare(module: CodeSOM, batches: Sequence[tuple[Tensor, Tensor]], spec: Attack
             _, found, _ = spec.attack(**spec.arguments)(model, images, labels, epsilons=epsilon)
         with torch.no_grad():
             module.extractor(found)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter() - start
 
 
-def right_ones(module: CodeSOM, data: ImageData) -> list[tuple[Tensor, Tensor]]:
-    """By batch, the images that are right when clean, channels last, and their classes."""
+def right_ones(module: CodeSOM, data: ImageData, device: str) -> list[tuple[Tensor, Tensor]]:
+    """By batch, the images that are right when clean, channels last on the device, and their classes."""
     assert data.label_map is not None
     classes, found = torch.tensor(data.label_map.indices), []
     for batch in data.test_dataloader():
         labels = classes[batch["label"]]
         with torch.no_grad():
             right = module.extractor.backbone(batch["image"]).argmax(1) == labels
-        found.append((batch["image"][right].contiguous(memory_format=torch.channels_last), labels[right]))
+        images = batch["image"][right].contiguous(memory_format=torch.channels_last)
+        found.append((images.to(device), labels[right].to(device)))
     return found
 
 
@@ -84,14 +89,14 @@ def compare(module: CodeSOM, name: str, options: argparse.Namespace, folder: Pat
     data = ImageData(batch_size=options.batch, num_workers=0)
     data.adopt(module.extractor.backbone.preprocessing)
     data.setup("test")
-    batches = right_ones(module, data)
+    batches = right_ones(module, data, options.device)
     quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     alone: list[float] = []
     staged: list[float] = []
     rest: list[float] = []
     for run in range(options.runs + 1):
         trainer = pl.Trainer(
-            accelerator="cpu",
+            accelerator=options.device,
             devices=1,
             logger=TensorBoardLogger(folder, name=name, version=run),
             callbacks=[evaluation, clock],
@@ -115,6 +120,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="of each, in turns, after one to warm up")
     parser.add_argument("--batch", type=int, default=10, help="images in a batch, of 20")
     parser.add_argument("--steps", type=int, default=10, help="of attacks that iterate")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     options = parser.parse_args()
     silence_dependencies()
     keep_freed_memory()
@@ -125,6 +131,8 @@ def main() -> None:
         som.standardiser.update(codes.detach())
         som.initialise(codes.detach())
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
+    if options.device == "cuda":
+        print(torch.cuda.get_device_name())
     print(f"{'seconds':14}{'bare':>8}{'stage':>8}{'over':>8}{'once':>8}")
     with tempfile.TemporaryDirectory() as folder:
         for name in options.attacks:

@@ -1,6 +1,6 @@
 """Times the map against its peers and against the matrix products that a dense search cannot do without.
 
-python -m benchmarks.bench_map [--rows fastersom-2560 ...] [--runs 5] [--root DIR]
+python -m benchmarks.bench_map [--rows fastersom-2560 ...] [--runs 5] [--root DIR] [--device cuda]
 
 Every run is a process of its own; the contenders of a row take turns, so that a slow minute of the machine hits all of
 them. Printed are medians: seconds of the fit, the ratio to the row's rival, the quantisation and topographic error on
@@ -70,11 +70,13 @@ def peak_memory(*, reset: bool = False) -> float:
     return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) / 1024  # type: ignore[union-attr]
 
 
-def run(row: Row, name: str, codes_file: str) -> dict[str, float]:
+def run(row: Row, name: str, codes_file: str, device: str = "cpu") -> dict[str, float]:
     """One run of one contender, in this process."""
-    codes = torch.from_numpy(np.load(codes_file))
+    codes = torch.from_numpy(np.load(codes_file)).to(device)
     work, settings = row.contenders[name]
-    torch.mm(codes[:2000], codes[:1000].T)  # wakes up the threads
+    torch.mm(codes[:2000], codes[:1000].T)  # wakes up the threads, or the GPU
+    if device != "cpu":  # whose kernels load when they are first called
+        getattr(contenders, work)(codes, row.side, 2, **settings)
     before = peak_memory(reset=True)
     seconds, prototypes, topology = getattr(contenders, work)(codes, row.side, row.epochs, **settings)
     memory = peak_memory() - before
@@ -84,7 +86,7 @@ def run(row: Row, name: str, codes_file: str) -> dict[str, float]:
     return {"seconds": seconds, "qe": float(winners.distance.mean()), "te": float(te), "mb": memory}
 
 
-def measure(label: str, runs: int, root: str | None) -> None:
+def measure(label: str, runs: int, root: str | None, device: str) -> None:
     """Time every contender of a row in turn, and print the medians."""
     row = ROWS[label]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in row.contenders}
@@ -93,7 +95,7 @@ def measure(label: str, runs: int, root: str | None) -> None:
         np.save(file, widened_codes(row.samples, row.dimensions, root).numpy())
         turns = [name for _ in range(runs) for name in row.contenders]
         for name in tqdm(turns, desc=label, leave=False):
-            command = [sys.executable, "-m", "benchmarks.bench_map", "--one", label, name, file]
+            command = [sys.executable, "-m", "benchmarks.bench_map", "--device", device, "--one", label, name, file]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 print(f"{label}: {name} failed\n{done.stderr[-2000:]}", file=sys.stderr)
@@ -120,15 +122,18 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=5, help="runs of each contender")
     parser.add_argument("--root", help="take the codes of DIR/train/<class>/ images, not of the embedded photographs")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of the rows fastersom-*")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         label, name, file = arguments.one
-        print(json.dumps(run(ROWS[label], name, file)))
+        print(json.dumps(run(ROWS[label], name, file, arguments.device)))
         return
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
+    if arguments.device == "cuda":
+        print(torch.cuda.get_device_name())
     for label in arguments.rows:
-        measure(label, arguments.runs, arguments.root)
+        measure(label, arguments.runs, arguments.root, arguments.device)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,11 @@ Result = tuple[float, Tensor, str]
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    wait = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
+    wait()
     start = time.perf_counter()
     result = work()
+    wait()
     return time.perf_counter() - start, result
 
 
@@ -33,7 +36,10 @@ def pca_start(codes: Tensor, side: int, topology: Topology) -> Tensor:
 
 
 def somscope_batch(codes: Tensor, side: int, epochs: int, topology: Topology, search: SearchMethod = "auto") -> Result:
-    som = SOM(side, side, topology=topology, sigma=(side / 2, 0.5), epochs=epochs, search=search, random_state=0)
+    som = SOM(
+        side, side, topology=topology, sigma=(side / 2, 0.5), epochs=epochs, search=search, random_state=0,
+        device=codes.device,
+    )  # fmt: skip
 
     def walk() -> None:
         som.init = pca_start(codes, side, topology)  # timed here; a rival is handed the same
@@ -63,9 +69,11 @@ def fastersom(codes: Tensor, side: int, epochs: int) -> Result:
     from fastersom import SOM as FasterSOM
 
     start = pca_start(codes, side, "plane")
-    som = FasterSOM(side, side, n_epochs=epochs, sigma_initial=side / 2, sigma_final=0.5, init=start, device="cpu")
+    som = FasterSOM(
+        side, side, n_epochs=epochs, sigma_initial=side / 2, sigma_final=0.5, init=start, device=str(codes.device)
+    )
     seconds, _ = timed(lambda: som.fit(codes))
-    return seconds, torch.as_tensor(som.weights_), "plane"
+    return seconds, torch.as_tensor(som.weights_).to(codes.device), "plane"
 
 
 def xpysom(codes: Tensor, side: int, epochs: int) -> Result:
@@ -120,7 +128,7 @@ def torchsom(codes: Tensor, side: int, epochs: int) -> Result:
 def products_alone(codes: Tensor, side: int, epochs: int) -> Result:
     """The limit of a dense search: its score products and nothing else."""
     prototypes = pca_start(codes, side, "plane")
-    scores = torch.empty(1000, side * side)
+    scores = torch.empty(1000, side * side, device=codes.device)
 
     def walk() -> None:
         for _ in range(epochs):

@@ -5,7 +5,9 @@ Lee and Vijayan, arXiv 2205.10952, Fig. 1. The paper does not say how signed map
 rules below are this project's. Legend: B batch, C channels, D code dimensions.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Literal, get_args
 
 import torch
@@ -18,6 +20,9 @@ STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 
 # Below the smallest normal number the reciprocal of a channel's mass overflows, and its gradient with it.
 _LEAST_MASS = torch.finfo(torch.float32).tiny
+
+# What the kernel of codes/fused.py reads.
+_FUSED = (torch.float32, torch.float16, torch.bfloat16)
 
 # Values that a CPU summarises at a time: 2 MB of them stay in its cache from one statistic to the next.
 _CHUNK = 2**19
@@ -54,6 +59,10 @@ def summarise(maps: Tensor, statistics: Sequence[Statistic] = STATISTICS) -> tup
     check_statistics(statistics)
     if maps.ndim != 4:
         raise ValueError(f"maps must be (batch, channels, height, width), got shape {tuple(maps.shape)}")
+    if maps.is_cuda and maps.dtype in _FUSED and maps.numel() and not (torch.is_grad_enabled() and maps.requires_grad):
+        kernel = _fused()
+        if kernel is not None:
+            return kernel(maps, statistic_slices(maps.shape[1], statistics))
     # Channels last, as convolutions leave them in memory: the other way round, the sums are 30 times slower.
     maps = maps.permute(0, 2, 3, 1)
     size = max(1, _CHUNK // max(1, maps[:1].numel())) if maps.device.type == "cpu" else max(1, len(maps))
@@ -118,6 +127,19 @@ def check_statistics(statistics: Sequence[Statistic]) -> None:
             raise ValueError(f"statistic {name!r} is unknown; {allowed}")
         if list(statistics).count(name) > 1:
             raise ValueError(f"statistic {name!r} is given more than once in {list(statistics)}; {allowed}")
+
+
+@cache
+def _fused() -> Callable[[Tensor, dict[str, slice]], tuple[Tensor, Tensor]] | None:
+    """The kernel of codes/fused.py; None where Triton, or the C compiler that it starts, is missing."""
+    try:
+        from codes import fused
+
+        fused.summarise(torch.zeros(1, 1, 1, 1, device="cuda"), {"max": slice(0, 1)})
+    except Exception as error:  # whatever a kernel lacks here, torch can do without
+        logging.getLogger(__name__).info("codes are taken by torch alone, which is slower on a GPU: %s", error)
+        return None
+    return fused.summarise
 
 
 def _block_names(statistics: Sequence[Statistic]) -> list[str]:

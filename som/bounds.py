@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from som.index import ROWS, Index
+from som.precision import full_float32
 from som.subspace import principal_coordinates
 
 DIRECTIONS = 128  # of the subspace, at most: enough for a handful of survivors on a map of 40 x 40
@@ -42,7 +43,7 @@ class Pruned:
     def __init__(self, index: Index) -> None:
         self.index = index
         self.exact = False
-        with torch.autocast(index.prototypes.device.type, enabled=False):
+        with full_float32(index.prototypes.device):
             inside, self.basis = principal_coordinates(index.centred, subspace_width(index.prototypes))
             parts = zip(index.centred.split(ROWS), inside.split(ROWS), strict=True)
             rest = [torch.linalg.vector_norm(torch.addmm(v, a, self.basis, alpha=-1), dim=1) for v, a in parts]

@@ -17,8 +17,12 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-ROWS = 1024  # codes at a time
-SCORES = 2**21  # scores at a time, so that they stay in the cache between the steps of a bound
+from som.precision import full_float32
+
+# Codes and scores at a time: on a CPU so few that they stay in its cache between the steps of a bound, elsewhere enough
+# to keep a device busy, whose every step waits for the processor.
+ROWS, SCORES = 2**10, 2**21
+DEVICE_ROWS, DEVICE_SCORES = 2**14, 2**26
 BLOCK = 16  # units that are first looked at as one
 MANY = 1 / 32  # of the units: to score these one by one costs more than to score all by a product
 PAIRS = 512  # differences in float64 at a time
@@ -108,7 +112,7 @@ class Bounds(Protocol):
 
 @torch.no_grad()
 def find_nearest(codes: Tensor, index: Index, bounds: Bounds, count: int = 1) -> Nearest:
-    """Find the nearest units of each code. Runs in float32 whatever autocast says.
+    """Find the nearest units of each code. Runs in float32, see som/precision.py.
 
     Args:
         codes: (B, D), finite, on the device of the prototypes.
@@ -119,8 +123,9 @@ def find_nearest(codes: Tensor, index: Index, bounds: Bounds, count: int = 1) ->
     Returns:
         The nearest units and how many codes were rescored.
     """
-    with torch.autocast(codes.device.type, enabled=False):
-        found = [_search(part.float(), index, bounds, count) for part in codes.split(ROWS)]
+    rows = ROWS if codes.device.type == "cpu" else DEVICE_ROWS
+    with full_float32(codes.device):
+        found = [_search(part.float(), index, bounds, count) for part in codes.split(rows)]
     return Nearest(torch.cat([part.units for part in found]), sum(part.rescored for part in found))
 
 
@@ -137,7 +142,7 @@ def _search(codes: Tensor, index: Index, bounds: Bounds, count: int) -> Nearest:
             "codes and prototypes must be finite, and their squared distances float32; got lengths up to "
             f"{longest:.3g}: check the codes, or lower alpha if a fit diverged"
         )
-    size = max(64, SCORES // len(index.prototypes))
+    size = max(64, (SCORES if codes.device.type == "cpu" else DEVICE_SCORES) // len(index.prototypes))
     best, pairs = [], []
     for first in range(0, len(codes), size):
         tile = slice(first, first + size)
@@ -247,13 +252,15 @@ def products(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 @cache
 def _silence_sparse() -> None:
-    """Make torch's only warning that sparse CSR tensors are in beta come here, unseen.
+    """Make torch's only warnings of a process that CSR tensors are in beta, and unchecked, come here, unseen.
 
     Once: filters of warnings belong to all threads, and each change of them makes old warnings come again.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        torch.eye(1).to_sparse_csr()
+        warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled", UserWarning)  # torch 2.11
+        ends = torch.tensor([0, 1])
+        torch.sparse_csr_tensor(ends, ends[:1], torch.ones(1), size=(1, 1), check_invariants=False)
 
 
 def _squared_distances(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

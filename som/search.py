@@ -35,8 +35,8 @@ class Winners(NamedTuple):
 def find_bmus(codes: Tensor, prototypes: Tensor) -> Winners:
     """Find each code's two nearest prototypes; ties go to the lower unit number. No gradients pass.
 
-    The units are those of a float64 search, up to ties within float64's rounding. Runs in float32 whatever autocast
-    says; on CUDA, ``torch.set_float32_matmul_precision`` must be at its default, "highest", for that to hold.
+    The units are those of a float64 search, up to ties within float64's rounding, whatever autocast and
+    ``torch.set_float32_matmul_precision`` say.
 
     Args:
         codes: (B, D).

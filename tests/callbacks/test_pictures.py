@@ -18,7 +18,7 @@ def test_a_picture_comes_with_its_words(tmp_path):
         add_picture(writer, "4_growth/density/layer1.0", pixels, 3)
         writer.close()
         add_picture(writer, "4_growth/density/layer1.0", pixels[::-1], 8)  # a stage after the writer was closed
-    first, second = pictures(tmp_path)["4_growth/density/layer1.0"].items()
+    first, second = sorted(pictures(tmp_path)["4_growth/density/layer1.0"].items(), key=lambda item: item[0])
     assert (first[0], second[0]) == (3, 8)
     assert np.array_equal(first[1], pixels)
     events = EventAccumulator(str(tmp_path)).Reload()

@@ -34,6 +34,6 @@ def test_importing_the_package_opens_nothing(tmp_path):
     (tmp_path / "somscope").symlink_to(ROOT / "somscope")
     code = "import somscope, importlib.util as u; print(u.find_spec('callbacks'), u.find_spec('train'))"
     result = subprocess.run(
-        [sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-S", "-E", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert result.stdout.split() == ["None", "None"]
