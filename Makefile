@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP ?= $(BIN)/python -m pip install --quiet
 # Tests run on so many processes, of one thread each: a file's tests in the same one, since they share its fixtures.
 WORKERS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow test-browser test-peers coverage lint docs bench-attack bench-data bench-extract bench-map clean
 

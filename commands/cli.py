@@ -2,6 +2,7 @@
 
 import os
 import sys
+from argparse import ArgumentError
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.resume import PastRun, mark_whole
 from codes.store import StoreType
 from commands.checks import check_machine, describe
+from commands.words import with_suggestion
 from datamodules import CodeData, ImageData, PassData
 from datamodules.code_data import FitSplit
 from datamodules.counting import count_images, decoding_rate
@@ -98,7 +100,10 @@ class SomscopeCLI(LightningCLI):
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Be quiet from here on, if that is asked for, by an option or by a configuration."""
-        super().parse_arguments(parser, args)
+        try:
+            super().parse_arguments(parser, args)
+        except ArgumentError as error:
+            raise with_suggestion(error, self._subcommand_parsers["fit"]._option_string_actions) from None
         seed = self.config[self.config["subcommand"]].seed_everything
         if not 0 <= int(seed) < 2**32:
             raise ValueError(f"seed_everything is {seed}: give a whole number from 0 to {2**32 - 1}")

@@ -1,15 +1,16 @@
-"""The words of the command line before they are parsed: which command they call, and whether its configs are ones."""
+"""The words of the command line: which command they call, whether its configs are ones, what an unknown one may mean."""
 
 import difflib
+import re
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
 
 from commands.shipped import OPTIONS
 
-__all__ = ["check_words"]
+__all__ = ["check_words", "with_suggestion"]
 
 
 def check_words(words: Sequence[str], commands: Sequence[str]) -> Sequence[str]:
@@ -35,6 +36,13 @@ def check_words(words: Sequence[str], commands: Sequence[str]) -> Sequence[str]:
         if option in OPTIONS and (equals or number + 1 < len(words)):
             _check_config(Path(value if equals else words[number + 1]))
     return words
+
+
+def with_suggestion(error: ArgumentError, options: Iterable[str]) -> ArgumentError:
+    """The parser's complaint, with the option that its first unknown one may have been meant for."""
+    unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", str(error), re.IGNORECASE)
+    near = difflib.get_close_matches(unknown[1], list(options), n=1) if unknown else []
+    return ArgumentError(None, f"{error}: did you mean {near[0]}?") if near else error
 
 
 def _check_config(path: Path) -> None:

@@ -144,11 +144,17 @@ def test_unknown_keys_and_values_are_refused_by_name(tree, tmp_path, capsys, cha
     assert capsys.readouterr().err == "", "no usage of a hundred lines"
 
 
-def test_a_misspelled_key_ends_the_command_in_one_line(tree, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["train.py", *options(tree, tmp_path), "--model.row=3"])
+@pytest.mark.parametrize("misspelled", ["--model.row=3", "--modle.rows=3"])
+def test_a_misspelled_key_ends_the_command_in_one_line(tree, tmp_path, monkeypatch, capsys, misspelled):
+    monkeypatch.setattr(sys, "argv", ["train.py", *options(tree, tmp_path), misspelled])
     assert train.run() == 2
     error = capsys.readouterr().err.replace("Unrecognized", "unrecognized")  # as jsonargparse 4.47 has it
-    assert error == "train.py: error: unrecognized arguments: --model.row=3\n"
+    assert error == f"train.py: error: unrecognized arguments: {misspelled}: did you mean --model.rows?\n"
+
+
+def test_a_key_like_no_other_has_no_suggestion(tree, tmp_path):
+    with pytest.raises(ArgumentError, match=r"nrecognized arguments: --zzz=3$"):
+        train.main([*options(tree, tmp_path), "--zzz=3"])
 
 
 @pytest.mark.parametrize(
