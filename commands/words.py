@@ -1,4 +1,4 @@
-"""The words of the command line: which command they call, whether its configs are ones, what an unknown one may mean."""
+"""The words of the command line: which command they call, whether its configs are ones, what an unknown one may be."""
 
 import difflib
 import re

@@ -10,8 +10,8 @@ from safetensors.numpy import load_file
 
 import train
 from tests.conftest import write_tree
-from tests.test_train import options, own_argv  # noqa: F401 (a fixture)
 from tests.two_processes import run_on, run_on_two
+from tests.whole_runs import options, own_argv  # noqa: F401 (a fixture)
 
 CASES = [
     (2, True),

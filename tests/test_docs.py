@@ -15,7 +15,7 @@ import train
 from somscope import __version__
 from tests.conftest import write_tree
 from tests.doc_blocks import PAGES, ROOT, blocks, commands, one_cpu, words
-from tests.test_train import own_argv, run_folder  # noqa: F401 (a fixture)
+from tests.whole_runs import own_argv, run_folder  # noqa: F401 (a fixture)
 
 RUN = ["--config=configs/quickstart.yaml", "--config=configs/debug/tiny.yaml", "--model.weights=none"]
 RUN += ["--data.per_class=null", "--trainer.enable_progress_bar=false"]

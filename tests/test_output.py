@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import write_tree
-from tests.test_train import ROOT, options
+from tests.whole_runs import ROOT, options
 
 SAID = re.compile(r"warn|deprecat|\bhint|\btip\b|consider |you should|you can (set|ignore)", re.I)
 

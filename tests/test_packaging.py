@@ -12,7 +12,7 @@ import torch
 
 from somscope import __version__
 from tests.test_house import MAY_IMPORT
-from tests.test_train import ROOT
+from tests.whole_runs import ROOT
 
 TINY = ["--config", "configs/quickstart.yaml", "--config", "configs/debug/tiny.yaml", "--quiet"]
 TINY += ["--model.weights", "none", "--data.per_class", "null"]

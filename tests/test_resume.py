@@ -19,8 +19,8 @@ from callbacks.last_checkpoint import LAST
 from callbacks.resume import ConfigWriter
 from lightning_modules import CodeSOM
 from tests.conftest import write_tree
-from tests.test_train import DOTTED, ROOT, options, own_argv, run_folder  # noqa: F401 (a fixture)
 from tests.two_processes import kill, run_on, start_on
+from tests.whole_runs import DOTTED, ROOT, options, own_argv, run_folder  # noqa: F401 (a fixture)
 
 LEFT = (
     *("maps.safetensors", "measures.json", "bmus.parquet", "images.parquet", "adversarial.parquet"),

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import write_tree
-from tests.test_train import ROOT, options
+from tests.whole_runs import ROOT, options
 
 SCRIPTS = ROOT / "scripts"
 SRUN = """#!/usr/bin/env bash

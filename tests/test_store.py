@@ -17,9 +17,9 @@ from datamodules import CodeData, readable
 from lightning_modules import CodeSOM
 from tests.conftest import write_tree
 from tests.lightning_modules.recording import Saver, assert_equal_states, state
-from tests.test_train import DOTTED, ROOT, options, own_argv, run_folder  # noqa: F401 (a fixture)
 from tests.tiny import make_model, make_trainer
 from tests.two_processes import run_on
+from tests.whole_runs import DOTTED, ROOT, options, own_argv, run_folder  # noqa: F401 (a fixture)
 
 
 @pytest.fixture(scope="module")

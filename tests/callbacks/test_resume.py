@@ -8,7 +8,7 @@ import train
 from callbacks.run_folder import run_folder
 from lightning_modules import CodeSOM
 from tests.conftest import write_tree
-from tests.test_train import options, own_argv  # noqa: F401
+from tests.whole_runs import options, own_argv  # noqa: F401
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import train
 from commands import checks
 from commands.checks import check_disk, check_images, check_memory
 from tests.conftest import write_tree
-from tests.test_train import options, own_argv, tree  # noqa: F401 (fixtures)
 from tests.tiny import make_data, make_model
+from tests.whole_runs import options, own_argv, tree  # noqa: F401 (fixtures)
 
 IMAGES = {"train": 1000, "val": 500, "attack": 10}
 

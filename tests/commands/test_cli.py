@@ -14,7 +14,7 @@ from pytorch_lightning.cli import LightningCLI
 
 import train
 from lightning_modules import code_som
-from tests.test_train import ROOT, options, run_folder
+from tests.whole_runs import ROOT, options, run_folder
 
 
 def printed(capsys, *words):

@@ -14,7 +14,7 @@ import torch
 
 from commands.ending import FAILED, INTERRUPTED, MISUSED, UNREAD, end
 from tests.conftest import write_tree
-from tests.test_train import ROOT, options
+from tests.whole_runs import ROOT, options
 
 
 @pytest.fixture(autouse=True)

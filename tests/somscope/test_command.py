@@ -7,7 +7,7 @@ import pytest
 
 import somscope
 from somscope import command
-from tests.test_train import ROOT
+from tests.whole_runs import ROOT
 
 
 def test_in_a_checkout_the_rooms_are_beside_the_package():
