@@ -34,10 +34,6 @@ ANALYSIS = (
     *("maps", "bmus_by_class", "unfolded", "code_pca", "center_distances", "depth_profile", "losses"),
     *("u_matrix", "component_planes"),
 )
-ANALYSIS = (
-    *("maps", "bmus_by_class", "unfolded", "code_pca", "center_distances", "depth_profile", "losses"),
-    *("u_matrix", "component_planes"),
-)
 SUCCEEDED = ("separation_fgsm", "trajectories_fgsm")  # where an attack brought an image down
 PAPER = ("resnet18", "resnet50", "vgg19", "densenet121")
 
