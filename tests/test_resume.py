@@ -1,57 +1,24 @@
 """A run that is killed and resumed leaves, bit for bit, what an uninterrupted one leaves."""
 
-import hashlib
 import json
 import os
-import re
-import subprocess
 import sys
-import time
 
 import pytest
 import torch
 from pytorch_lightning import Trainer
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
 from callbacks import FoolboxEvaluation, RunWriter
 from callbacks.last_checkpoint import LAST
 from callbacks.resume import ConfigWriter
 from lightning_modules import CodeSOM
-from tests.conftest import write_tree
-from tests.two_processes import kill, run_on, start_on
-from tests.whole_runs import DOTTED, ROOT, options, own_argv, run_folder  # noqa: F401 (a fixture)
-
-LEFT = (
-    *("maps.safetensors", "measures.json", "bmus.parquet", "images.parquet", "adversarial.parquet"),
-    *("losses.parquet", "stages.json"),
-)
+from tests.resumed import curves, left, the_folder, words
+from tests.whole_runs import own_argv, run_folder, tree  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    return write_tree(tmp_path_factory.mktemp("data") / "images", {"train": 4, "val": 2, "test": 1})
-
-
-def words(tree, folder, **changes):
-    """2 epochs of 3 steps, with a checkpoint after every one."""
-    return options(tree, folder, **({"trainer.max_epochs": 2, "checkpoint.every_n_train_steps": 1} | changes))
-
-
-def left(folder):
-    """Digests of what a run leaves, but for its log and its checkpoint, whose timers and paths are its own."""
-    figures = [str(path.relative_to(folder)) for path in sorted(folder.glob("figures/*"))]
-    kept = [folder / name for name in (*LEFT, *figures) if (folder / name).exists()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
-
-
-def the_folder(base):
-    (folder,) = (base / "somscope").iterdir()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(own_argv, tree, tmp_path_factory):  # noqa: F811
+def whole(own_argv, tree, tmp_path_factory):
     """The folder of an uninterrupted run."""
     return run_folder(train.main(words(tree, tmp_path_factory.mktemp("whole"))))
 
@@ -92,21 +59,6 @@ def test_a_run_that_dies_anywhere_ends_bit_equal(tree, whole, tmp_path, monkeypa
     train.main([*words(tree, tmp_path), "--resume"])
     assert left(the_folder(tmp_path)) == left(whole)
     assert curves(the_folder(tmp_path)) == curves(whole)
-
-
-def curves(folder):
-    """Every scalar by tag and step, as TensorBoard shows them; a stage that was repeated has its points twice."""
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    found = {}
-    for tag in set(events.Tags()["scalars"]) - {"epoch"}:
-        points = {(event.step, repr(event.value)) for event in events.Scalars(tag)}  # NaN equals no NaN, its name does
-        assert len(points) == len(dict(points)), "a step has one value"
-        if not tag.startswith("test/"):
-            last = 0 if tag.startswith("fit/") else max(points)[0]  # an analysis is of the last step
-            steps = [event.step for event in events.Scalars(tag) if event.step != last]
-            assert len(steps) == len(set(steps)), "a fit's steps are there once"
-        found[tag] = dict(sorted(points))
-    return found
 
 
 @pytest.mark.parametrize("rule", ["batch", "ema"])
@@ -253,61 +205,3 @@ def test_a_hostile_checkpoint_is_refused_in_one_line(tree, tmp_path, monkeypatch
         assert len(errors) == 1
         assert f"'{path}' is no checkpoint of a fit" in errors[0]
     assert not (tmp_path / "HOSTILE").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 3])
-def test_processes_that_are_killed_go_on_together(tree, tmp_path, count):
-    ddp = {"trainer.devices": count, "trainer.strategy": "ddp", "data.batch_size": 6}
-    run_on(count, words(tree, tmp_path / "whole", **ddp))
-    process = start_on(count, words(tree, tmp_path / "dead", **ddp))
-    while not list((tmp_path / "dead").rglob("last.ckpt")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    kill(process)
-    assert "analyse" not in json.loads((the_folder(tmp_path / "dead") / "stages.json").read_text())["whole"]
-    run_on(count, [*words(tree, tmp_path / "dead", **ddp), "--resume"])
-    assert left(the_folder(tmp_path / "dead")) == left(the_folder(tmp_path / "whole"))
-
-
-def killed(tree, base, kills, **changes):
-    """Kill runs and resume them; every one ends as the first, which was left alone. Says how many kills hit."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [
-        sys.executable,
-        "-m",
-        "tests.killed_runs",
-        str(base),
-        str(kills),
-        *words(tree, base / "{run}", **changes),
-    ]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
-    assert result.returncode == 0, result.stdout + result.stderr
-    expected = left(the_folder(base / "0"))
-    assert expected.keys() > set(LEFT)
-    for number in range(1, kills + 1):
-        folder = the_folder(base / str(number))
-        assert left(folder) == expected, number
-        found, kept = curves(folder), curves(the_folder(base / "0"))
-        assert found.keys() == kept.keys()
-        for (
-            tag,
-            points,
-        ) in found.items():  # the row of a step is written after its checkpoint, and a kill may come before
-            assert points.items() <= kept[tag].items(), (number, tag)
-            assert len(points) >= len(kept[tag]) - (2 if tag.startswith("fit/") else 0), (number, tag)
-        assert not list(folder.rglob("*.part"))
-    return int(re.search(r"^killed (\d+)$", result.stdout, re.MULTILINE).group(1))
-
-
-def test_two_kills(tree, tmp_path):
-    """The kill at a touch of a file always hits; the one in time is too late where other work ends meanwhile."""
-    assert killed(tree, tmp_path, 2, **{"attack.attacks": "[fgsm]"}) >= 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("store", [False, True])
-def test_ten_runs_killed_at_any_moment_end_bit_equal(tree, tmp_path, store):
-    """13 kills of 10 runs from images, and as many of 10 runs from a store that each of them fills."""
-    changes = {"store": tmp_path / "codes{run}"} if store else {}
-    assert killed(tree, tmp_path, 10, **changes) >= 9
