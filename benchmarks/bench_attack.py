@@ -72,6 +72,7 @@ def bare(module: CodeSOM, batches: Sequence[tuple[Tensor, Tensor]], spec: Attack
 def right_ones(module: CodeSOM, data: ImageData, device: str) -> list[tuple[Tensor, Tensor]]:
     """By batch, the images that are right when clean, channels last on the device, and their classes."""
     assert data.label_map is not None
+    module.cpu()
     classes, found = torch.tensor(data.label_map.indices), []
     for batch in data.test_dataloader():
         labels = classes[batch["label"]]

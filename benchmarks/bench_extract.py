@@ -130,7 +130,7 @@ def main() -> None:
         print(f"\n{'ms an image':22}{'forward':>9}{'codes':>9}{'over':>9}")
         for name in arguments.backbones:
             alone, coded, over = pool.submit(extraction, name, arguments.runs, arguments.batch, device).result()
-            print(f"{name:22}{alone * 1e3:9.2f}{coded * 1e3:9.2f}{over - 1:9.1%}", flush=True)
+            print(f"{name:22}{alone * 1e3:9.3f}{coded * 1e3:9.3f}{over - 1:9.1%}", flush=True)
         print(f"\n{'images a second':22}{'decoding':>9}{'forward':>9}{'predict':>9}{'share':>9}{'sum':>9}")
         with tempfile.TemporaryDirectory() as folder:
             root = photographs(Path(folder) / "images", arguments.images, tuple(arguments.size))

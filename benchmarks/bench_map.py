@@ -4,7 +4,7 @@ python -m benchmarks.bench_map [--rows fastersom-2560 ...] [--runs 5] [--root DI
 
 Every run is a process of its own; the contenders of a row take turns, so that a slow minute of the machine hits all of
 them. Printed are medians: seconds of the fit, the ratio to the row's rival, the quantisation and topographic error on
-the fitted codes, and the growth of the process's memory during the fit.
+the fitted codes, and the growth of the process's own memory during the fit (not of a GPU's).
 """
 
 import argparse
@@ -129,6 +129,8 @@ def main() -> None:
         label, name, file = arguments.one
         print(json.dumps(run(ROWS[label], name, file, arguments.device)))
         return
+    if arguments.device == "cuda" and not all(row.startswith("fastersom") for row in arguments.rows):
+        parser.error("--device cuda is for the rows fastersom-2560 and fastersom-320: name them by --rows")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
     if arguments.device == "cuda":
         print(torch.cuda.get_device_name())

@@ -5,7 +5,7 @@ Lee and Vijayan, arXiv 2205.10952, Fig. 1. The paper does not say how signed map
 rules below are this project's. Legend: B batch, C channels, D code dimensions.
 """
 
-import logging
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Literal, get_args
@@ -35,8 +35,8 @@ def summarise(maps: Tensor, statistics: Sequence[Statistic] = STATISTICS) -> tup
     by default. Mean and standard deviation are taken over all positions (population standard deviation). The center of
     mass (``"com"``) is weighted by the non-negative part of the map, in coordinates from -1 (first row or column) to 1
     (last); an axis of a single position lies at 0. A channel without a positive part has no center of mass: it is put
-    at (0, 0) and counted. Everything is computed in float32, and the gradient is finite for every finite map, constant
-    and dead channels included (it is 0 where the statistic has no derivative). NaN and
+    at (0, 0) and counted. Everything is computed in float32, and the gradient (of backward passes only) is finite for
+    every finite map, constant and dead channels included (it is 0 where the statistic has no derivative). NaN and
     infinities in a map come out as NaN or infinities; only a maximum and a center of mass may not see a -inf.
 
     Args:
@@ -60,7 +60,7 @@ def summarise(maps: Tensor, statistics: Sequence[Statistic] = STATISTICS) -> tup
     if maps.ndim != 4:
         raise ValueError(f"maps must be (batch, channels, height, width), got shape {tuple(maps.shape)}")
     if maps.is_cuda and maps.dtype in _FUSED and maps.numel() and not (torch.is_grad_enabled() and maps.requires_grad):
-        kernel = _fused()
+        kernel = _fused(maps.device)
         if kernel is not None:
             return kernel(maps, statistic_slices(maps.shape[1], statistics))
     # Channels last, as convolutions leave them in memory: the other way round, the sums are 30 times slower.
@@ -130,14 +130,17 @@ def check_statistics(statistics: Sequence[Statistic]) -> None:
 
 
 @cache
-def _fused() -> Callable[[Tensor, dict[str, slice]], tuple[Tensor, Tensor]] | None:
-    """The kernel of codes/fused.py; None where Triton, or the C compiler that it starts, is missing."""
+def _fused(device: torch.device) -> Callable[[Tensor, dict[str, slice]], tuple[Tensor, Tensor]] | None:
+    """The kernel of codes/fused.py; None where Triton, or the C compiler that it starts, does not work."""
     try:
         from codes import fused
 
-        fused.summarise(torch.zeros(1, 1, 1, 1, device="cuda"), {"max": slice(0, 1)})
+        fused.summarise(torch.zeros(1, 1, 1, 1, device=device), statistic_slices(1))
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # whatever a kernel lacks here, torch can do without
-        logging.getLogger(__name__).info("codes are taken by torch alone, which is slower on a GPU: %s", error)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        warnings.warn(f"Triton makes no kernel here ({reason}): torch takes the codes alone, slower", stacklevel=3)
         return None
     return fused.summarise
 

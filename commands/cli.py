@@ -103,7 +103,9 @@ class SomscopeCLI(LightningCLI):
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
-            raise with_suggestion(error, self._subcommand_parsers["fit"]._option_string_actions) from None
+            words = sys.argv[1:] if args is None else args
+            name = next((word for word in words if word in self._subcommand_parsers), "fit")
+            raise with_suggestion(error, self._subcommand_parsers[name]._option_string_actions) from None
         seed = self.config[self.config["subcommand"]].seed_everything
         if not 0 <= int(seed) < 2**32:
             raise ValueError(f"seed_everything is {seed}: give a whole number from 0 to {2**32 - 1}")

@@ -13,9 +13,10 @@ and by how much rounding may have raised them (B, 1). The bounds differ in cost 
 import torch
 from torch import Tensor
 
-from som.index import ROWS, Index
+from som.index import Index
 from som.precision import full_float32
 from som.subspace import principal_coordinates
+from som.tiles import ROWS
 
 DIRECTIONS = 128  # of the subspace, at most: enough for a handful of survivors on a map of 40 x 40
 FEWEST = 16  # directions; smaller maps and codes are searched faster whole

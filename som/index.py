@@ -18,11 +18,9 @@ import torch
 from torch import Tensor
 
 from som.precision import full_float32
+from som.tiles import rows_at_once
 
-# Codes and scores at a time: on a CPU so few that they stay in its cache between the steps of a bound, elsewhere enough
-# to keep a device busy, whose every step waits for the processor.
-ROWS, SCORES = 2**10, 2**21
-DEVICE_ROWS, DEVICE_SCORES = 2**14, 2**26
+SCORES = 2**21  # scores at a time on a CPU, so that they stay in its cache between the steps of a bound
 BLOCK = 16  # units that are first looked at as one
 MANY = 1 / 32  # of the units: to score these one by one costs more than to score all by a product
 PAIRS = 512  # differences in float64 at a time
@@ -123,7 +121,7 @@ def find_nearest(codes: Tensor, index: Index, bounds: Bounds, count: int = 1) ->
     Returns:
         The nearest units and how many codes were rescored.
     """
-    rows = ROWS if codes.device.type == "cpu" else DEVICE_ROWS
+    rows = rows_at_once(codes.device, max(index.prototypes.shape))
     with full_float32(codes.device):
         found = [_search(part.float(), index, bounds, count) for part in codes.split(rows)]
     return Nearest(torch.cat([part.units for part in found]), sum(part.rescored for part in found))
@@ -142,7 +140,7 @@ def _search(codes: Tensor, index: Index, bounds: Bounds, count: int) -> Nearest:
             "codes and prototypes must be finite, and their squared distances float32; got lengths up to "
             f"{longest:.3g}: check the codes, or lower alpha if a fit diverged"
         )
-    size = max(64, (SCORES if codes.device.type == "cpu" else DEVICE_SCORES) // len(index.prototypes))
+    size = max(64, SCORES // len(index.prototypes)) if codes.device.type == "cpu" else len(codes)
     best, pairs = [], []
     for first in range(0, len(codes), size):
         tile = slice(first, first + size)

@@ -2,25 +2,37 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import torch
+
+_LOCK = Lock()
+_INSIDE: dict[str, int] = {}  # searches under way, in all threads, by type of device
+_BEFORE: dict[str, str] = {}
 
 
 @contextmanager
 def full_float32(device: torch.device) -> Iterator[None]:
     """Multiply in float32, whatever autocast and ``torch.set_float32_matmul_precision`` say.
 
-    They are left as they were. The second is a setting of the whole process: other threads multiply in float32
-    meanwhile, too.
+    Both are afterwards what they were. The second belongs to the whole process: other threads multiply in float32
+    meanwhile, too, and a setting that matrix products inherit from ``torch.backends.fp32_precision`` is theirs from
+    then on.
 
     Args:
         device: where the products run.
     """
-    products = (torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn).matmul
-    before = products.fp32_precision
-    products.fp32_precision = "ieee"
+    kind = "cuda" if device.type == "cuda" else "mkldnn"
+    products = getattr(torch.backends, kind).matmul
+    with _LOCK:
+        if not _INSIDE.get(kind):
+            _BEFORE[kind], products.fp32_precision = products.fp32_precision, "ieee"
+        _INSIDE[kind] = _INSIDE.get(kind, 0) + 1
     try:
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        products.fp32_precision = before
+        with _LOCK:
+            _INSIDE[kind] -= 1
+            if not _INSIDE[kind]:  # nobody else is at it
+                products.fp32_precision = _BEFORE[kind]

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from som.bounds import fast_bounds
 from som.index import Index, find_nearest
-
-ROWS = 1024  # codes whose differences from their prototypes are in memory at a time
+from som.tiles import rows_at_once
 
 
 class Winners(NamedTuple):
@@ -61,5 +60,6 @@ def find_bmus(codes: Tensor, prototypes: Tensor) -> Winners:
 @torch.no_grad()
 def distances(codes: Tensor, prototypes: Tensor, units: Tensor) -> Tensor:
     """Euclidean distance of each code (B, D) to the prototype of its unit (B,), from differences; (B,) float32."""
-    parts = zip(codes.split(ROWS), units.split(ROWS), strict=True)
+    rows = rows_at_once(codes.device, codes.shape[1])
+    parts = zip(codes.split(rows), units.split(rows), strict=True)
     return torch.cat([torch.linalg.vector_norm(code.float() - prototypes[unit], dim=1) for code, unit in parts])

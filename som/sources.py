@@ -14,8 +14,8 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
 from som.checks import check_codes, check_shape
+from som.tiles import rows_at_once
 
-CHUNK, DEVICE_CHUNK = 2**10, 2**14  # rows read at a time: for a CPU, and for other devices
 KEEP = 2**26  # bytes of a memory map that may stay in memory
 
 
@@ -33,9 +33,9 @@ class ArraySource:
 
     def __init__(self, codes: Tensor | np.ndarray, device: torch.device) -> None:
         self.codes, self.device = codes, device
-        self.chunk = CHUNK if device.type == "cpu" else DEVICE_CHUNK
         self.samples = len(codes)
         self.dimensions = int(codes.shape[1])
+        self._chunk = rows_at_once(device, self.dimensions)
         self._file = _memory_map(codes)
         self._read = 0
 
@@ -52,20 +52,20 @@ class ArraySource:
 
     def batches(self, size: int | None = None, order: Tensor | None = None) -> Iterator[Tensor]:
         """Batches (B, D) of ``size`` rows, the last one shorter, in ``order`` (N,) or as they lie."""
-        size = size or self.chunk
+        size = size or self._chunk
         for first in range(0, len(self.codes), size):
             yield self.take(slice(first, first + size) if order is None else order[first : first + size])
 
     def check(self) -> None:
         """Refuse codes that a map cannot take, naming the row."""
         for position, batch in enumerate(self.batches()):
-            check_codes(batch, first=position * self.chunk)
+            check_codes(batch, first=position * self._chunk)
 
     def pool(self, size: int, generator: Generator) -> Tensor:
         """Codes of ``size`` rows drawn without replacement, or of all rows if they are fewer."""
         order = torch.randperm(len(self.codes), generator=generator)[:size]
         codes = torch.empty(len(order), self.dimensions, device=self.device)
-        for rows, part in zip(codes.split(self.chunk), order.split(self.chunk), strict=True):
+        for rows, part in zip(codes.split(self._chunk), order.split(self._chunk), strict=True):
             rows.copy_(self.take(part))
         return codes
 

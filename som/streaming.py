@@ -9,14 +9,15 @@ from som.bounds import fast_bounds
 from som.index import Index, find_nearest
 from som.map import SelfOrganizingMap
 from som.search import Winners
-from som.sources import CHUNK, Source
+from som.sources import Source
+from som.tiles import ROWS
 
 
 @torch.no_grad()
 def stream_bmus(som: SelfOrganizingMap, source: Source) -> Tensor:
     """BMU (N,) of every code."""
     index = Index(som.prototypes)
-    bounds = fast_bounds(index, source.samples or CHUNK)
+    bounds = fast_bounds(index, source.samples or ROWS)
     return torch.cat([find_nearest(som.encode(batch), index, bounds).units[:, 0] for batch in source.batches()])
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from som.checks import check_name
 from som.neighbourhood import Factors, smooth
+from som.precision import full_float32
 
 Winner = Literal["kohonen", "heskes", "soft"]
 TILE = 2**24  # scores at a time
@@ -40,7 +41,8 @@ def heskes_bmus(codes: Tensor, prototypes: Tensor, factors: Factors) -> Tensor:
         (B,) int64.
     """
     size = max(1, TILE // len(prototypes))
-    return torch.cat([_unit_energies(part, prototypes, factors).argmin(1) for part in codes.split(size)])
+    with full_float32(codes.device):
+        return torch.cat([_unit_energies(part, prototypes, factors).argmin(1) for part in codes.split(size)])
 
 
 def soft_energy(codes: Tensor, prototypes: Tensor, factors: Factors, beta: float = 1.0) -> Tensor:

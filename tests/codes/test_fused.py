@@ -72,6 +72,12 @@ def test_a_constant_channel_deviates_by_exactly_nothing(fused, value):
     assert (fused(maps, ("std",))[0] == 0).tolist() == [[True, False, True], [True, True, True]]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (5, 7)])
+def test_a_huge_constant_channel_deviates_by_nothing(fused, size):
+    codes, _ = fused(torch.full((1, 2, *size), 1e20), ("max", "mean", "std"))
+    torch.testing.assert_close(codes, torch.tensor([[1e20, 1e20, 1e20, 1e20, 0.0, 0.0]]))
+
+
 def test_what_is_not_finite_stays_visible(fused):
     maps = torch.ones(2, 3, 9, 5)
     maps[0, 1, 8, 4] = torch.nan

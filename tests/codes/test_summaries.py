@@ -175,3 +175,8 @@ def test_refuses_bad_statistics(statistics, message):
 def test_refuses_what_is_no_map():
     with pytest.raises(ValueError, match=r"got shape \(2, 3\)"):
         summarise(torch.zeros(2, 3))
+
+
+def test_where_triton_makes_no_kernel_torch_goes_on_alone():
+    with pytest.warns(UserWarning, match="Triton makes no kernel here .*: torch takes the codes alone"):
+        assert summaries._fused.__wrapped__(torch.device("cpu")) is None

@@ -152,6 +152,11 @@ def test_a_misspelled_key_ends_the_command_in_one_line(tree, tmp_path, monkeypat
     assert error == f"train.py: error: unrecognized arguments: {misspelled}: did you mean --model.rows?\n"
 
 
+def test_a_key_is_compared_with_those_of_its_stage(tree, tmp_path):
+    with pytest.raises(ArgumentError, match=r"--return_prediction=1: did you mean --return_predictions\?$"):
+        train.main(["predict", *options(tree, tmp_path), "--return_prediction=1"])
+
+
 def test_a_key_like_no_other_has_no_suggestion(tree, tmp_path):
     with pytest.raises(ArgumentError, match=r"nrecognized arguments: --zzz=3$"):
         train.main([*options(tree, tmp_path), "--zzz=3"])

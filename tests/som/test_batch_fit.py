@@ -65,7 +65,7 @@ def test_fixed_point_gives_the_same_map_in_any_chunks(deterministic, distance, m
         codes = codes[:1] * torch.arange(1, 301)[:, None]
     options = {"deterministic": deterministic, "distance": distance}
     one = make(**options).fit(codes)
-    monkeypatch.setattr("som.sources.CHUNK", 37)
+    monkeypatch.setattr("som.tiles.ROWS", 37)
     two = make(**options).fit(codes)
     torch.testing.assert_close(one.prototypes_, two.prototypes_, rtol=0, atol=0 if deterministic else 1e-5)
     monkeypatch.undo()

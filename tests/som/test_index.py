@@ -88,7 +88,7 @@ def test_chunks_do_not_show(bound, monkeypatch):
     index = Index(prototypes)
     whole = find_nearest(codes, index, BOUNDS[bound](index), 2)
     monkeypatch.setattr(som_index, "SCORES", 28 * 100)
-    monkeypatch.setattr(som_index, "ROWS", 300)
+    monkeypatch.setattr("som.tiles.ROWS", 300)
     monkeypatch.setattr(som_index, "PAIRS", 3)
     parts = find_nearest(codes, index, BOUNDS[bound](index), 2)
     assert torch.equal(whole.units, parts.units)

@@ -63,7 +63,7 @@ def test_a_batch_is_a_copy_of_an_array():
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
 def test_bad_rows_are_named_wherever_they_lie(poison, tmp_path, monkeypatch):
-    monkeypatch.setattr(som_sources, "CHUNK", 5)
+    monkeypatch.setattr("som.tiles.ROWS", 5)
     bad = CODES.clone()
     bad[17, 2] = poison
     for codes in (bad, bad.numpy(), np.load(save(tmp_path, np.float16, bad), mmap_mode="r")):

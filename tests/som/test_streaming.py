@@ -17,7 +17,7 @@ def som(request):
 
 
 def test_streams_are_what_the_map_says_of_all_codes_at_once(som, monkeypatch):
-    monkeypatch.setattr("som.sources.CHUNK", 7)
+    monkeypatch.setattr("som.tiles.ROWS", 7)
     codes = reference.draw(24, 4, seed=3)
     source, winners = ArraySource(codes, DEVICE), som(codes)
     assert torch.equal(stream_bmus(som, source), winners.bmu)

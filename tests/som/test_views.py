@@ -59,7 +59,7 @@ def test_u_matrix_equals_the_loops(rows, cols, topology):
 
 
 def test_u_matrix_takes_few_units_at_a_time(monkeypatch):
-    monkeypatch.setattr("som.search.ROWS", 5)
+    monkeypatch.setattr("som.tiles.ROWS", 5)
     prototypes = torch.randn(12, 3, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(u_matrix(prototypes, Lattice(3, 4)), looped_u_matrix(prototypes, 3, 4, "torus"))
 
