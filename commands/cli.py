@@ -103,7 +103,7 @@ class SomscopeCLI(LightningCLI):
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
-            words = sys.argv[1:] if args is None else args
+            words = args if isinstance(args, list) else sys.argv[1:]
             name = next((word for word in words if word in self._subcommand_parsers), "fit")
             raise with_suggestion(error, self._subcommand_parsers[name]._option_string_actions) from None
         seed = self.config[self.config["subcommand"]].seed_everything
