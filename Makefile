@@ -24,11 +24,9 @@ test-slow: .venv/installed-dev
 	$(PYTEST) $(COVERAGE) -m slow
 
 # Both, and the share of lines that they run: at least 95 %, of every file.
-FIRST := COVERAGE="--cov --cov-report= --cov-fail-under=0"
-THEN := COVERAGE="--cov --cov-append"
 coverage:
-	$(MAKE) test $(FIRST)
-	$(MAKE) test-slow $(THEN)
+	$(MAKE) test COVERAGE="--cov --cov-report= --cov-fail-under=0"
+	$(MAKE) test-slow COVERAGE="--cov --cov-append"
 
 # TensorBoard over a run of the demo, in a real browser; leaves build/screenshots/*.png.
 test-browser: .venv/installed-browser

@@ -1,5 +1,6 @@
 """Full float32 in the matrix products that a search's guarantees rest on."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -7,7 +8,7 @@ from threading import Lock
 import torch
 
 _LOCK = Lock()
-_INSIDE: dict[str, int] = {}  # searches under way, in all threads, by type of device
+_INSIDE: Counter[str] = Counter()  # searches under way, in all threads, by type of device
 _BEFORE: dict[str, str] = {}
 
 
@@ -25,9 +26,9 @@ def full_float32(device: torch.device) -> Iterator[None]:
     kind = "cuda" if device.type == "cuda" else "mkldnn"
     products = getattr(torch.backends, kind).matmul
     with _LOCK:
-        if not _INSIDE.get(kind):
+        if not _INSIDE[kind]:
             _BEFORE[kind], products.fp32_precision = products.fp32_precision, "ieee"
-        _INSIDE[kind] = _INSIDE.get(kind, 0) + 1
+        _INSIDE[kind] += 1
     try:
         with torch.autocast(device.type, enabled=False):
             yield

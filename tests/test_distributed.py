@@ -9,6 +9,7 @@ import torch
 from safetensors.numpy import load_file
 
 import train
+from tests.close import assert_close
 from tests.conftest import write_tree
 from tests.two_processes import run_on, run_on_two
 from tests.whole_runs import options, own_argv  # noqa: F401 (a fixture)
@@ -95,7 +96,7 @@ def test_rules_without_a_gradient_agree(own_argv, tmp_path, rule):  # noqa: F811
 
 def test_measures_and_attacks_agree(folders):
     one, two = (json.loads((folder / "measures.json").read_text()) for folder in folders)
-    assert_close(two, one)
+    assert_close(two, one, rel=1e-5, abs=1e-6)  # of float32 sums of numbers around 1
     kept = ["id", "label", "reference", "attack", "epsilon", "attacked", "clean_prediction"]
     one, two = (pd.read_parquet(folder / "adversarial.parquet") for folder in folders)
     assert one["id"].tolist() == [0, 1, 2, 3, 4]
@@ -107,18 +108,3 @@ def test_the_same_images_are_listed(folders):
     one, two = (pd.read_parquet(folder / "images.parquet") for folder in folders)
     assert one.groupby("split").size().to_dict() == {"train": 12, "val": 7, "test": 5}
     pd.testing.assert_frame_equal(two, one)
-
-
-def assert_close(got, expected):
-    if isinstance(expected, dict):
-        assert got.keys() == expected.keys()
-        for key, value in expected.items():
-            assert_close(got[key], value)
-    elif isinstance(expected, list):
-        assert len(got) == len(expected)
-        for each, value in zip(got, expected, strict=True):
-            assert_close(each, value)
-    elif isinstance(expected, float):
-        assert got == pytest.approx(expected, rel=1e-5, abs=1e-6)  # of float32 sums of numbers around 1
-    else:
-        assert got == expected

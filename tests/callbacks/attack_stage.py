@@ -18,6 +18,7 @@ from tests.callbacks.conftest import make_data, make_module, make_trainer
 EPSILONS = [80, 2, 60]
 STEPS = 3
 KINDS = ("clean", "adversarial", "control", "gaussian")
+ROUNDING = {"rel": 1e-3, "abs": 1e-5}  # of measures, from batches of other sizes
 
 
 def run(
@@ -50,20 +51,6 @@ def run_with(folder, root, module=None, **settings):
 def units(ledger: pd.DataFrame, bmu: str) -> list[int]:
     """Unit numbers on a lattice with 4 columns."""
     return (ledger[f"{bmu}_row"] * 4 + ledger[f"{bmu}_col"]).tolist()
-
-
-def assert_close(got, expected):
-    """Equal but for the rounding of batches."""
-    if isinstance(expected, dict):
-        assert got.keys() == expected.keys()
-        for key, value in expected.items():
-            assert_close(got[key], value)
-    elif isinstance(expected, list):
-        assert len(got) == len(expected)
-        for one, other in zip(got, expected, strict=True):
-            assert_close(one, other)
-    else:
-        assert got == (pytest.approx(expected, rel=1e-3, abs=1e-5) if isinstance(expected, float) else expected)
 
 
 def same_ledgers(one: pd.DataFrame, other: pd.DataFrame) -> None:

@@ -14,6 +14,12 @@ import yaml
 RunMaker = Callable[..., Path]
 CLASSES = ("ant", "bee", "cat")
 DEPTHS = ("CL2", "CL1")  # from the input to the output: not in the order of the alphabet
+CURVE = {
+    "step": [1, 2, 3],
+    "sigma": [3.0, 2.0, 1.0],
+    "energy": [9.0, 4.0, 1.0],
+    "relative_energy": [1.0, 0.5, 0.2],
+}
 
 
 @pytest.fixture
@@ -35,46 +41,10 @@ def make_run(tmp_path: Path) -> RunMaker:
         folder.mkdir(parents=True)
         rng = np.random.default_rng(seed)
         label = np.repeat(np.arange(len(classes)), images)
-        count = len(label)
-        listed = {
-            "split": ["val"] * count,
-            "id": np.arange(count),
-            "label": label,
-            "class": [classes[k] for k in label],
-            "path": [f"val/{classes[k]}/{n}.png" for n, k in enumerate(label)],
-            "view": pa.nulls(count, pa.int32()),
-        }
-        pq.write_table(pa.table(listed), folder / "images.parquet")
-        tables = [
-            pa.table(
-                {
-                    "id": np.arange(count),
-                    "label": label,
-                    "split": ["val"] * count,
-                    "depth": [depth] * count,
-                    "row": rng.integers(0, sides[0], count).astype(np.int32),
-                    "col": rng.integers(0, sides[1], count).astype(np.int32),
-                    "distance": rng.random(count).astype(np.float32),
-                }
-            )
-            for depth in sorted(depths)
-        ]
+        pq.write_table(listed(label, classes), folder / "images.parquet")
+        tables = [located(label, depth, sides, rng) for depth in sorted(depths)]
         pq.write_table(pa.concat_tables(tables), folder / "bmus.parquet")
-        numbers = {
-            "collision_lift": {depth: 2.0**number + seed for number, depth in enumerate(depths)},
-            "collision_lift_low": dict.fromkeys(depths, 0.5),
-            "collision_lift_high": dict.fromkeys(depths, 9.0),
-            "collision_lift_null_mean": dict.fromkeys(depths, 1.0),
-            "collision_lift_p_value": dict.fromkeys(depths, 0.02),
-            "mean_dead": dict.fromkeys(depths),
-            **{f"cka_{depth}": dict.fromkeys(depths, 0.5) for depth in depths},
-        }
-        test = {
-            "reference": "labels",
-            "images": 20,
-            "attacks": {"pgd": {"4/255": {"displacement": dict.fromkeys(depths, 1.5)}}},
-        }
-        found = {"validate": numbers, "test": test} if measures is None else measures
+        found = measured(depths, seed) if measures is None else measures
         (folder / "measures.json").write_text(json.dumps(found))
         config: dict[str, Any] = {
             "model": {"backbone": "resnet18", "weights": "default", "topology": "torus"},
@@ -88,14 +58,54 @@ def make_run(tmp_path: Path) -> RunMaker:
             config[section][inner] = value
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         if losses:
-            curve = {
-                "step": [1, 2, 3],
-                "sigma": [3.0, 2.0, 1.0],
-                "energy": [9.0, 4.0, 1.0],
-                "relative_energy": [1.0, 0.5, 0.2],
-            }
-            rows = [pa.table(curve | {"depth": [depth] * 3}) for depth in depths]
+            rows = [pa.table(CURVE | {"depth": [depth] * 3}) for depth in depths]
             pq.write_table(pa.concat_tables(rows), folder / "losses.parquet")
         return folder
 
     return make
+
+
+def listed(label: np.ndarray, classes: tuple[str, ...]) -> pa.Table:
+    """What images.parquet holds."""
+    count = len(label)
+    return pa.table(
+        {
+            "split": ["val"] * count,
+            "id": np.arange(count),
+            "label": label,
+            "class": [classes[k] for k in label],
+            "path": [f"val/{classes[k]}/{n}.png" for n, k in enumerate(label)],
+            "view": pa.nulls(count, pa.int32()),
+        }
+    )
+
+
+def located(label: np.ndarray, depth: str, sides: tuple[int, int], rng: np.random.Generator) -> pa.Table:
+    """What bmus.parquet holds of a depth."""
+    count = len(label)
+    return pa.table(
+        {
+            "id": np.arange(count),
+            "label": label,
+            "split": ["val"] * count,
+            "depth": [depth] * count,
+            "row": rng.integers(0, sides[0], count).astype(np.int32),
+            "col": rng.integers(0, sides[1], count).astype(np.int32),
+            "distance": rng.random(count).astype(np.float32),
+        }
+    )
+
+
+def measured(depths: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """What measures.json holds."""
+    maps = {
+        "collision_lift": {depth: 2.0**number + seed for number, depth in enumerate(depths)},
+        "collision_lift_low": dict.fromkeys(depths, 0.5),
+        "collision_lift_high": dict.fromkeys(depths, 9.0),
+        "collision_lift_null_mean": dict.fromkeys(depths, 1.0),
+        "collision_lift_p_value": dict.fromkeys(depths, 0.02),
+        "mean_dead": dict.fromkeys(depths),
+        **{f"cka_{depth}": dict.fromkeys(depths, 0.5) for depth in depths},
+    }
+    attacks = {"pgd": {"4/255": {"displacement": dict.fromkeys(depths, 1.5)}}}
+    return {"validate": maps, "test": {"reference": "labels", "images": 20, "attacks": attacks}}
