@@ -24,7 +24,7 @@ from callbacks.attack.batch import AttackedBatch, FittingParts
 from callbacks.attack.columns import ledger_rows
 from callbacks.attack.ledger import AttackLedger, ledger_schema
 from callbacks.attack.noise import CONTROLS
-from callbacks.attack.publishing import STEPS, drawn_attacks, publish
+from callbacks.attack.publishing import STEPS, draw, drawn_attacks, publish
 from callbacks.attack.references import measure_references
 from callbacks.attack.right_classes import RightClasses
 from callbacks.attack.specs import AttackSpec, find_target, parse_attacks
@@ -57,6 +57,7 @@ class FoolboxEvaluation(Callback):
         save_images: adversarial images of so many samples, the first that are right when clean, are kept as floats.
         reference_images: so many training images, whose codes are held in memory, tell where classes lie on the maps;
             0 leaves out what needs them.
+        pictures: whether figures are drawn; the ledger and the numbers do not depend on it.
         source_backbone: another backbone with the same classes, whose adversarial images are tried on this one besides.
         source_weights: its weights, as `model.weights`.
 
@@ -72,6 +73,7 @@ class FoolboxEvaluation(Callback):
         seed: int = 0,
         save_images: int = 0,
         reference_images: int = 0,
+        pictures: bool = True,
         source_backbone: str | None = None,
         source_weights: str = "default",
     ) -> None:
@@ -100,6 +102,7 @@ class FoolboxEvaluation(Callback):
         self.seed = seed
         self.save_images = save_images
         self.reference_images = reference_images
+        self.pictures = pictures
         self.source_backbone = source_backbone
         self.source_weights = source_weights
         self.results: dict[str, Any] = {}
@@ -194,7 +197,9 @@ class FoolboxEvaluation(Callback):
         if not self.results["attacked"]:
             rank_zero_warn(f"none of {self.results['images']} images is right when clean: nothing was attacked")
         names = dict(zip(self._right.indices or [], pl_module.classes, strict=False))
-        publish(trainer.loggers, path, self.results, context, shown, names)
+        publish(trainer.loggers, path, self.results, context)
+        if self.pictures:
+            draw(trainer.loggers, path, self.results, context, shown, names)
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

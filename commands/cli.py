@@ -12,7 +12,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.utilities import rank_zero_info
 from typing_extensions import override
 
-from callbacks import FoolboxEvaluation, MapAnalysis
+from callbacks import AnalysisPictures, FoolboxEvaluation, MapAnalysis, MapPictures
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.resume import PastRun, mark_whole
 from codes.store import StoreType
@@ -32,6 +32,7 @@ __all__ = ["DESCRIPTION", "SUBCOMMANDS", "SomscopeCLI"]
 Stage = Literal["analyse", "attack"]
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 ALONE = {"validate": "analyse", "test": "attack", "predict": "extract"}
+PICTURES = (AnalysisPictures, MapPictures)
 DESCRIPTION = """Self-organizing maps of a frozen network's internal codes.
 
 Without a subcommand, a fit runs, then the --stages that follow it. Subcommands run one stage alone: fit, validate
@@ -72,6 +73,13 @@ class SomscopeCLI(LightningCLI):
             default="train",
             help="The split whose codes maps are fit on: 'train', or with a store 'val'.",
         )
+        parser.add_argument(
+            "--pictures",
+            type=bool,
+            default=True,
+            help="Whether figures and TensorBoard's pictures are drawn. Numbers, maps and tables do not depend on it; many "
+            "short runs are faster without.",
+        )
         parser.add_lightning_class_args(MapAnalysis, "analysis")
         parser.add_lightning_class_args(FoolboxEvaluation, "attack")
         parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
@@ -96,6 +104,7 @@ class SomscopeCLI(LightningCLI):
         for section in ("model", "data", "analysis", "attack"):
             parser.link_arguments("seed_everything", f"{section}.seed", compute_fn=int)
         parser.link_arguments("data.crop", "model.image_size")
+        parser.link_arguments("pictures", "attack.pictures")
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -155,6 +164,9 @@ class SomscopeCLI(LightningCLI):
     @override
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         """Make the trainer; that of a resumed run logs into the run's own folder."""
+        if not self._get(self.config, "pictures"):
+            callbacks = self.trainer_defaults["callbacks"]
+            self.trainer_defaults["callbacks"] = [each for each in callbacks if not isinstance(each, PICTURES)]
         if self.past is not None:
             settings["logger"] = self.past.logger(self.config[self.subcommand].trainer)
         in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")

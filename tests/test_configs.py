@@ -16,7 +16,8 @@ from tests.two_processes import run_on_two
 CONFIGS = Path(train.__file__).parent / "configs"
 IMAGENET = ("imagenet_resnet18", "imagenet_resnet50", "imagenet_vgg19", "imagenet_densenet121")
 TINY = CONFIGS / "debug" / "tiny.yaml"
-SMALL = ["--model.weights=none", "--data.resize=36", "--data.crop=32", "--trainer.enable_progress_bar=false"]
+SMALL = ["--model.weights=none", "--data.resize=36", "--data.crop=32", "--pictures=false"]
+SMALL += ["--trainer.enable_progress_bar=false"]
 
 
 @pytest.fixture(autouse=True)

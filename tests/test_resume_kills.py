@@ -67,6 +67,6 @@ def test_two_kills(tree, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("store", [False, True])
 def test_ten_runs_killed_at_any_moment_end_bit_equal(tree, tmp_path, store):
-    """13 kills of 10 runs from images, and as many of 10 runs from a store that each of them fills."""
-    changes = {"store": tmp_path / "codes{run}"} if store else {}
+    """13 kills of 10 runs from images that draw pictures, and as many of 10 from a store that each of them fills."""
+    changes = {"store": tmp_path / "codes{run}"} if store else {"pictures": "true"}
     assert killed(tree, tmp_path, 10, **changes) >= 9

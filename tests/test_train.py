@@ -80,7 +80,7 @@ def test_another_rule_start_and_neighbourhood_run_the_whole_pipeline(tree, tmp_p
 def test_a_single_class_runs_the_whole_pipeline(tmp_path):
     tree = write_tree(tmp_path / "images", {"train": 6, "val": 3}, classes=("ant",))
     with pytest.warns(UserWarning, match="has a single class, 'ant'"):
-        cli = train.main(options(tree, tmp_path / "runs"))
+        cli = train.main(options(tree, tmp_path / "runs", pictures="true"))
     folder = run_folder(cli)
     measures = json.loads((folder / "measures.json").read_text())
     assert set(measures["validate"]["collision_lift"].values()) == {None}, "undefined between classes"
@@ -141,7 +141,8 @@ def test_tensorboard_tags_are_exactly_these(finished):
 
 def test_the_saved_config_runs_again_and_gives_equal_measures(finished, tmp_path):
     _, folder, _ = finished
-    cli = train.main(["--config", str(folder / "config.yaml"), f"--trainer.logger.init_args.save_dir={tmp_path}"])
+    words = ["--pictures=false", f"--trainer.logger.init_args.save_dir={tmp_path}"]
+    cli = train.main(["--config", str(folder / "config.yaml"), *words])
     again = run_folder(cli)
     assert again.is_relative_to(tmp_path)
     assert json.loads((again / "measures.json").read_text()) == json.loads((folder / "measures.json").read_text())

@@ -34,7 +34,7 @@ from callbacks.pictures import keep_figure
 from callbacks.report import accounting
 from callbacks.run_folder import merge_measures
 
-__all__ = ["STEPS", "drawn_attacks", "publish"]
+__all__ = ["STEPS", "draw", "drawn_attacks", "publish"]
 
 ADAPTIVE = "adaptive"
 
@@ -54,23 +54,14 @@ def drawn_attacks(specs: Sequence[AttackSpec]) -> tuple[str, ...]:
     return tuple(spec.label for spec in specs if spec is first or spec.name == ADAPTIVE)
 
 
-def publish(
-    loggers: Sequence[Logger],
-    ledger: Path,
-    results: dict[str, Any],
-    context: Context,
-    pictures: Mapping[str, Mapping[str, Tensor]],
-    names: Mapping[int, str],
-) -> None:
-    """Publish the results of a stage; call it on the first process.
+def publish(loggers: Sequence[Logger], ledger: Path, results: dict[str, Any], context: Context) -> None:
+    """Publish the numbers of a stage; call it on the first process.
 
     Args:
         loggers: the trainer's.
         ledger: adversarial.parquet, in the run's folder.
         results: what goes into measures.json under "test".
         context: to read the ledger with.
-        pictures: by attack, the images whose paths are drawn.
-        names: class names by number of the backbone, where they are known.
     """
     merge_measures(ledger.parent, "test", results)
     for check in results["checks"]:
@@ -84,6 +75,26 @@ def publish(
                     logger.log_metrics(_scalars(spec, numbers, context.module.depths), step=step)
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_text("test/reference", accounting(results))
+
+
+def draw(
+    loggers: Sequence[Logger],
+    ledger: Path,
+    results: dict[str, Any],
+    context: Context,
+    pictures: Mapping[str, Mapping[str, Tensor]],
+    names: Mapping[int, str],
+) -> None:
+    """Draw every figure of a stage, for the run's folder and TensorBoard; call it on the first process.
+
+    Args:
+        loggers: the trainer's.
+        ledger: adversarial.parquet, in the run's folder.
+        results: what `publish` took.
+        context: to read the ledger with.
+        pictures: by attack, the images whose paths are drawn.
+        names: class names by number of the backbone, where they are known.
+    """
     figures = {
         "robust_accuracy": robust_accuracy_figure(results),
         "displacement": displacement_figure(results, context.module.depths),
