@@ -77,8 +77,8 @@ class SomscopeCLI(LightningCLI):
             "--pictures",
             type=bool,
             default=True,
-            help="Whether figures and TensorBoard's pictures are drawn. Numbers, maps and tables do not depend on it; many "
-            "short runs are faster without.",
+            help="Whether figures and TensorBoard's pictures are drawn. Numbers, maps and tables do not depend on it; "
+            "many short runs are faster without.",
         )
         parser.add_lightning_class_args(MapAnalysis, "analysis")
         parser.add_lightning_class_args(FoolboxEvaluation, "attack")

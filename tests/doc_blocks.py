@@ -72,10 +72,10 @@ def put_in(text: str) -> str:
 
 
 def one_cpu() -> dict[str, Any]:
-    """To lay over a configuration: a CPU, random weights, and small maps of the few, small images that are there."""
+    """To lay over a configuration: a CPU, random weights, and small maps of the few images that are there."""
     tiny = yaml.safe_load((ROOT / "configs" / "debug" / "tiny.yaml").read_text())
     tiny["model"]["weights"] = "none"
-    tiny["data"] |= {"source": None, "per_class": None, "attack_images": 2, "batch_size": 6, "resize": 72, "crop": 64}
+    tiny["data"] |= {"source": None, "per_class": None, "attack_images": 2, "batch_size": 6}
     tiny["pictures"] = False
     tiny["analysis"] = {"samples": 50, "permutations": 9}
     tiny["trainer"] |= {"accelerator": "cpu", "devices": 1, "enable_progress_bar": False}

@@ -1,6 +1,7 @@
 """Every block of shell in the README and the docs runs, in bash, as a reader would type it.
 
-In the reader's folder the configurations have small maps, random weights and a CPU laid over them, and images are few:
+In the reader's folder small maps, small images, random weights and a CPU are laid over the configurations, no pictures are
+drawn, and images are few:
 that a command does what its page says of it is tested here, its numbers elsewhere. `make` is what CI runs.
 """
 
@@ -34,6 +35,7 @@ def factory():
 """
 # Of a page that speaks of FILE.pth: the network whose weights that are.
 OWN = {"README.md": ("package/module.py", "factory"), "backbone.md": ("my_networks.py", "small")}
+SMALL = {"resize": 72, "crop": 64}
 MADE_BEFORE = re.compile(r"\b(RUN\b|runs/\w+/version_\d+)")
 
 
@@ -73,7 +75,7 @@ def test_the_shell_of_a_page_runs(page, a_run, tmp_path):
 def a_run(tmp_path_factory) -> Path:
     """What the demo's command leaves behind."""
     folder = tmp_path_factory.mktemp("run")
-    write_configs(folder)
+    write_configs(folder, SMALL)
     call = [sys.executable, str(ROOT / "train.py"), "--config", "configs/quickstart.yaml"]
     subprocess.run(call, cwd=folder, check=True, capture_output=True)
     return folder / "runs" / "quickstart" / "version_0"
@@ -81,7 +83,8 @@ def a_run(tmp_path_factory) -> Path:
 
 def furnish(folder: Path, page: Path) -> None:
     """Put what the page takes for granted into the reader's folder."""
-    write_configs(folder)
+    of_one_size = "vit_" in page.read_text()
+    write_configs(folder, {} if of_one_size else SMALL)
     for name in ("train.py", "scripts"):
         (folder / name).symlink_to(ROOT / name)
     write_tree(folder / "DIR", {"train": 8, "val": 2})
@@ -104,11 +107,12 @@ def network(path: Path, factory: str) -> torch.nn.Module:
     return getattr(module, factory)()
 
 
-def write_configs(folder: Path) -> None:
+def write_configs(folder: Path, size: Mapping[str, int]) -> None:
+    above = laid_over(one_cpu(), {"data": size})
     for path in (ROOT / "configs").rglob("*.yaml"):
         copy = folder / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(yaml.safe_dump(laid_over(yaml.safe_load(path.read_text()), one_cpu())))
+        copy.write_text(yaml.safe_dump(laid_over(yaml.safe_load(path.read_text()), above)))
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

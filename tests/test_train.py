@@ -139,7 +139,7 @@ def test_tensorboard_tags_are_exactly_these(finished):
     ]
 
 
-def test_the_saved_config_runs_again_and_gives_equal_measures(finished, tmp_path):
+def test_the_saved_config_runs_again_without_pictures_and_gives_equal_measures(finished, tmp_path):
     _, folder, _ = finished
     words = ["--pictures=false", f"--trainer.logger.init_args.save_dir={tmp_path}"]
     cli = train.main(["--config", str(folder / "config.yaml"), *words])
@@ -148,6 +148,9 @@ def test_the_saved_config_runs_again_and_gives_equal_measures(finished, tmp_path
     assert json.loads((again / "measures.json").read_text()) == json.loads((folder / "measures.json").read_text())
     for file in ("bmus.parquet", "adversarial.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(again / file), pd.read_parquet(folder / file))
+    assert not (again / "figures").exists()
+    tensors = EventAccumulator(str(again)).Reload().Tags()["tensors"]
+    assert not any(tag.startswith(("1_", "2_", "3_", "4_", "validate/prototypes")) for tag in tensors), "no picture"
 
 
 def test_images_are_prepared_as_the_backbone_wants_them(tree, tmp_path):

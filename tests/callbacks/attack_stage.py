@@ -3,13 +3,11 @@
 import json
 
 import pandas as pd
-import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import FoolboxEvaluation
 from callbacks.attack import batch as attack_batch
-from callbacks.attack import publishing as attack_publishing
 from lightning_modules import CodeSOM
 from measures import wilson_interval
 from tests.callbacks.conftest import make_data, make_module, make_trainer
@@ -25,13 +23,10 @@ def run(
     folder, root, module=None, data=None, epsilons=EPSILONS, attacks=("fgsm", "pgd"), seed=0, figures=False, **settings
 ):
     """Run the test stage; return its ledger and its part of measures.json. Figures take most of the time."""
-    evaluation = FoolboxEvaluation(list(attacks), epsilons, STEPS, seed)
+    evaluation = FoolboxEvaluation(list(attacks), epsilons, STEPS, seed, pictures=figures)
     trainer = make_trainer(folder, evaluation, **settings)
     module = module or make_module("imagenet_classes")
-    with pytest.MonkeyPatch.context() as patch:
-        if not figures:
-            patch.setattr(attack_publishing, "keep_figure", lambda *args: None)
-        trainer.test(module, datamodule=data or make_data(root), verbose=False)
+    trainer.test(module, datamodule=data or make_data(root), verbose=False)
     out = folder / "run" / "v"
     return pd.read_parquet(out / "adversarial.parquet"), json.loads((out / "measures.json").read_text())["test"]
 
@@ -39,11 +34,9 @@ def run(
 def run_with(folder, root, module=None, **settings):
     """A run with settings of the callback."""
     attacks = settings.pop("attacks", ["fgsm", "pgd"])
-    evaluation = FoolboxEvaluation(attacks, EPSILONS, STEPS, **settings)
+    evaluation = FoolboxEvaluation(attacks, EPSILONS, STEPS, pictures=False, **settings)
     trainer = make_trainer(folder, evaluation)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attack_publishing, "keep_figure", lambda *args: None)
-        trainer.test(module or make_module("imagenet_classes"), datamodule=make_data(root), verbose=False)
+    trainer.test(module or make_module("imagenet_classes"), datamodule=make_data(root), verbose=False)
     out = folder / "run" / "v"
     return pd.read_parquet(out / "adversarial.parquet"), json.loads((out / "measures.json").read_text())["test"]
 

@@ -10,7 +10,7 @@ from tests.callbacks.conftest import make_data, make_module, make_trainer
 
 
 def evaluation() -> FoolboxEvaluation:
-    return FoolboxEvaluation(["fgsm", "pgd", "deepfool"], [2, 60], 3, reference_images=9, save_images=3)
+    return FoolboxEvaluation(["fgsm", "pgd", "deepfool"], [2, 60], 3, reference_images=9, save_images=3, pictures=False)
 
 
 def main(folder: Path, root: Path) -> None:
