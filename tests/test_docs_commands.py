@@ -1,7 +1,7 @@
 """Every block of shell in the README and the docs runs, in bash, as a reader would type it.
 
-In the reader's folder small maps of few, small images, random weights and a CPU are laid over the configurations, and no
-pictures: that a command does what its page says of it is tested here, its numbers elsewhere. `make` is what CI runs.
+In the reader's folder small maps, small images, random weights and a CPU are laid over the configurations: that a
+command does what its page says of it is tested here, its numbers elsewhere. `make` is what CI runs.
 """
 
 import importlib.util
