@@ -27,9 +27,13 @@ class MapPictures(Callback):
 
     TensorBoard: `4_growth/density/<depth>`, `4_growth/regions/<depth>` (most frequent class) and
     `4_growth/bmus_by_class/<depth>` (up to 8 classes that have images).
+
+    Args:
+        pictures: whether any are drawn; a run that draws none keeps those of its checkpoint in mind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: bool = True) -> None:
+        self.pictures = pictures
         self._share = self._drawn = -1  # share of the epochs and step of a fit's last pictures
         self._validated: dict[int, int] = {}  # a fit's last validation: global step to step of its scalars
 
@@ -55,7 +59,7 @@ class MapPictures(Callback):
             step = self._validated.get(trainer.global_step, step)
         else:
             self._validated = {trainer.global_step: step}
-        if not trainer.is_global_zero or not (analysis or self._due(trainer)):
+        if not self.pictures or not trainer.is_global_zero or not (analysis or self._due(trainer)):
             return
         lattice = pl_module.lattice
         hits = {

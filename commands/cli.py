@@ -32,7 +32,6 @@ __all__ = ["DESCRIPTION", "SUBCOMMANDS", "SomscopeCLI"]
 Stage = Literal["analyse", "attack"]
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 ALONE = {"validate": "analyse", "test": "attack", "predict": "extract"}
-PICTURES = (AnalysisPictures, MapPictures)
 DESCRIPTION = """Self-organizing maps of a frozen network's internal codes.
 
 Without a subcommand, a fit runs, then the --stages that follow it. Subcommands run one stage alone: fit, validate
@@ -165,8 +164,9 @@ class SomscopeCLI(LightningCLI):
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         """Make the trainer; that of a resumed run logs into the run's own folder."""
         if not self._get(self.config, "pictures"):
-            callbacks = self.trainer_defaults["callbacks"]
-            self.trainer_defaults["callbacks"] = [each for each in callbacks if not isinstance(each, PICTURES)]
+            for callback in self.trainer_defaults["callbacks"]:
+                if isinstance(callback, MapPictures | AnalysisPictures):
+                    callback.pictures = False
         if self.past is not None:
             settings["logger"] = self.past.logger(self.config[self.subcommand].trainer)
         in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")
