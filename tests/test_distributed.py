@@ -75,7 +75,7 @@ def test_bmus_are_the_same(folders):
     np.testing.assert_allclose(two["distance"], one["distance"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("rule", ["batch", "ema"])
+@pytest.mark.parametrize("rule", ["batch", pytest.param("ema", marks=pytest.mark.slow)])
 def test_rules_without_a_gradient_agree(own_argv, tmp_path, rule):  # noqa: F811
     """Batches of 8 on each of two processes teach what batches of 16 on one do."""
     tree = write_tree(tmp_path / "images", {"train": 11, "val": 2, "test": 1})  # 33 images: 2 steps an epoch

@@ -22,7 +22,7 @@ from tests.whole_runs import (  # noqa: F401 (fixtures)
     ROOT,
     SCALARS,
     assert_whole,
-    finished,
+    finish,
     options,
     own_argv,
     run_folder,
@@ -36,6 +36,12 @@ ANALYSIS = (
 )
 SUCCEEDED = ("separation_fgsm", "trajectories_fgsm")  # where an attack brought an image down
 PAPER = ("resnet18", "resnet50", "vgg19", "densenet121")
+
+
+@pytest.fixture(scope="module")
+def finished(own_argv, tree, tmp_path_factory):
+    """A run that draws all of its pictures."""
+    return finish(tree, tmp_path_factory.mktemp("finished"), pictures="true")
 
 
 def catalog(backbone, **changes):

@@ -48,10 +48,15 @@ def tree(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(own_argv, tree, tmp_path_factory):
-    """One whole run on dotted depths, for every test that only reads it: the command line, its folder, its output."""
+    """One whole run on dotted depths, for every test that only reads it."""
+    return finish(tree, tmp_path_factory.mktemp("finished"))
+
+
+def finish(tree, folder, **changes):
+    """The command line of a whole run, its folder, its output."""
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
-        cli = train.main(options(tree, tmp_path_factory.mktemp("finished"), pictures="true"))
+        cli = train.main(options(tree, folder, **changes))
     return cli, run_folder(cli), output.getvalue()
 
 
