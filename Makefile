@@ -21,7 +21,7 @@ test: .venv/installed-dev
 	$(PYTEST) $(COVERAGE) -m "not slow and not browser"
 
 test-slow: .venv/installed-dev
-	$(PYTEST) $(COVERAGE) -m slow
+	$(PYTEST) -m slow
 
 # The fast tests, and the share of lines that they run: at least 95 %, of every file.
 coverage:

@@ -14,7 +14,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     # Until `run` has its own: what is imported next takes seconds, of which a Ctrl-C would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from callbacks import AnalysisPictures, ChartLayout, CodeWriter, LossCurves, MapPictures, RunWriter
+from callbacks import ChartLayout, CodeWriter, LossCurves, RunWriter
 from callbacks.report import closing_table
 from callbacks.resume import ConfigWriter
 from callbacks.run_folder import read_measures, run_folder
@@ -64,15 +64,7 @@ def main(args: Sequence[str] | None = None) -> SomscopeCLI:
                 "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
                 "init_args": {"save_dir": "runs", "name": "somscope", "default_hp_metric": False},
             },
-            # Pictures of an analysis are drawn from what the others left: last.
-            "callbacks": [
-                ChartLayout(),
-                LossCurves(),
-                MapPictures(),
-                RunWriter(),
-                CodeWriter(),
-                AnalysisPictures(),
-            ],
+            "callbacks": [ChartLayout(), LossCurves(), RunWriter(), CodeWriter()],
         },
     )
     _print_closing(cli)

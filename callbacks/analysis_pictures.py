@@ -45,22 +45,17 @@ DRAWN = 500  # codes in the picture of their principal components
 
 
 class AnalysisPictures(Callback):
-    """After an analysis, draws every figure that its numbers allow; a picture that fails costs the run nothing.
+    """After an analysis, draws every figure that its numbers allow; a picture that fails costs the run nothing."""
 
-    Args:
-        pictures: whether any are drawn.
-    """
-
-    def __init__(self, pictures: bool = True) -> None:
-        self.pictures = pictures
+    def __init__(self) -> None:
         self._kept: dict[str, CodeSample] = {}
         self._codes: dict[str, SampledCodes] = {}
 
     @override
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         sizes = {depth: som.dimensions for depth, som in pl_module.maps.items()}
-        drawn = self.pictures and trainer.state.fn == "validate"
-        self._kept = {d: CodeSample(DRAWN, size).to(pl_module.device) for d, size in sizes.items()} if drawn else {}
+        analysis = trainer.state.fn == "validate"
+        self._kept = {d: CodeSample(DRAWN, size).to(pl_module.device) for d, size in sizes.items()} if analysis else {}
 
     @override
     def on_validation_batch_end(  # type: ignore[override]
@@ -83,7 +78,7 @@ class AnalysisPictures(Callback):
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: CodeSOM) -> None:  # type: ignore[override]
         folder = run_folder(trainer)  # a collective
-        if not self.pictures or trainer.state.fn != "validate" or not trainer.is_global_zero:
+        if trainer.state.fn != "validate" or not trainer.is_global_zero:
             return
         step = trainer.global_step
         writers = [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]

@@ -57,9 +57,9 @@ class FoolboxEvaluation(Callback):
         save_images: adversarial images of so many samples, the first that are right when clean, are kept as floats.
         reference_images: so many training images, whose codes are held in memory, tell where classes lie on the maps;
             0 leaves out what needs them.
-        pictures: whether figures are drawn; the ledger and the numbers do not depend on it.
         source_backbone: another backbone with the same classes, whose adversarial images are tried on this one besides.
         source_weights: its weights, as `model.weights`.
+        pictures: whether figures are drawn; the ledger and the numbers do not depend on it.
 
     Raises:
         ValueError: if a value is out of its range, or an attack cannot do what is asked.
@@ -73,9 +73,9 @@ class FoolboxEvaluation(Callback):
         seed: int = 0,
         save_images: int = 0,
         reference_images: int = 0,
-        pictures: bool = True,
         source_backbone: str | None = None,
         source_weights: str = "default",
+        pictures: bool = True,
     ) -> None:
         if not attacks or not epsilons:
             raise ValueError(f"attack.attacks {attacks} and attack.epsilons {epsilons} must each name at least one")
@@ -102,9 +102,9 @@ class FoolboxEvaluation(Callback):
         self.seed = seed
         self.save_images = save_images
         self.reference_images = reference_images
-        self.pictures = pictures
         self.source_backbone = source_backbone
         self.source_weights = source_weights
+        self.pictures = pictures
         self.results: dict[str, Any] = {}
         self._ledger: AttackLedger | None = None
         self._bars: dict[str, tqdm] = {}

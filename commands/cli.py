@@ -163,10 +163,9 @@ class SomscopeCLI(LightningCLI):
     @override
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         """Make the trainer; that of a resumed run logs into the run's own folder."""
-        if not self._get(self.config, "pictures"):
-            for callback in self.trainer_defaults["callbacks"]:
-                if isinstance(callback, MapPictures | AnalysisPictures):
-                    callback.pictures = False
+        pictures = self._get(self.config, "pictures")
+        # Those of an analysis are drawn from what all others left: last.
+        self.trainer_defaults["callbacks"] += [MapPictures(pictures), *([AnalysisPictures()] if pictures else [])]
         if self.past is not None:
             settings["logger"] = self.past.logger(self.config[self.subcommand].trainer)
         in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")

@@ -59,6 +59,9 @@ def test_a_run_that_dies_anywhere_ends_bit_equal(tree, whole, tmp_path, monkeypa
     train.main([*words(tree, tmp_path), "--resume"])
     assert left(the_folder(tmp_path)) == left(whole)
     assert curves(the_folder(tmp_path)) == curves(whole)
+    ends = [torch.load(folder / LAST, weights_only=True)["state_dict"] for folder in (the_folder(tmp_path), whole)]
+    assert ends[0].keys() == ends[1].keys()
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
 
 
 @pytest.mark.parametrize("rule", ["batch", "ema"])

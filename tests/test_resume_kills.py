@@ -44,6 +44,7 @@ def killed(tree, base, kills, **changes):
     assert result.returncode == 0, result.stdout + result.stderr
     expected = left(the_folder(base / "0"))
     assert expected.keys() >= set(LEFT)
+    assert any(name.startswith("figures/") for name in expected) == ("pictures" in changes)
     for number in range(1, kills + 1):
         folder = the_folder(base / str(number))
         assert left(folder) == expected, number

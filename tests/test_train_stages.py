@@ -206,7 +206,7 @@ def test_a_users_mistake_in_a_shell_shows_no_traceback(tree, tmp_path, changes, 
 
 @pytest.mark.slow
 def test_the_command_itself_runs(tree, tmp_path):
-    result = command(*options(tree, "runs"), folder=tmp_path)
+    result = command(*options(tree, "runs", pictures="true"), folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "the run's folder: runs/somscope/version_0" in result.stdout
     assert "Warning" not in result.stderr
